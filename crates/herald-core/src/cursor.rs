@@ -52,7 +52,10 @@ impl Cursor {
     pub fn decode(text: &str, user: &UserId) -> Result<Self, CursorError> {
         let mut bytes = [0; LENGTH];
         let length = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).map_err(|_| CursorError)?;
-        if length != LENGTH || bytes[0] != VERSION || bytes[BODY..] != checksum(user, &bytes[..BODY]) {
+        if length != LENGTH
+            || bytes[0] != VERSION
+            || bytes[BODY..] != checksum(user, &bytes[..BODY])
+        {
             return Err(CursorError);
         }
         Ok(Self {

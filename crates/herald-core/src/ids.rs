@@ -89,7 +89,9 @@ mod tests {
 
     #[test]
     fn signs_and_other_lengths_are_refused() {
-        for text in ["", "+123456789abcdef", "0123456789abcde", "0123456789abcdef0", "g123456789abcdef"] {
+        for text in
+            ["", "+123456789abcdef", "0123456789abcde", "0123456789abcdef0", "g123456789abcdef"]
+        {
             assert!(text.parse::<GatewayId>().is_err(), "{text}");
         }
     }

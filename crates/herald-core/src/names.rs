@@ -175,7 +175,10 @@ mod tests {
     #[test]
     fn control_characters_are_refused_and_named() {
         let error = UserId::new("a\u{7f}").unwrap_err();
-        assert_eq!(error.to_string(), "must not contain control characters, found U+007F at byte 1");
+        assert_eq!(
+            error.to_string(),
+            "must not contain control characters, found U+007F at byte 1"
+        );
         assert!(UserId::new("a\nb").is_err());
         assert!(UserId::new("a\u{85}b").is_err());
     }

@@ -47,7 +47,8 @@ mod tests {
 
     #[test]
     fn ids_parse_back() {
-        let id = NoticeId(Place { position: Position { ms: 1_764_000_000_000, seq: 3 }, random: 0xab });
+        let id =
+            NoticeId(Place { position: Position { ms: 1_764_000_000_000, seq: 3 }, random: 0xab });
         assert_eq!(id.to_string(), "1764000000000-3-000000ab");
         assert_eq!(id.to_string().parse(), Ok(id));
         for text in ["", "1-2", "1-2-3", "1-2-0000000g", "1-2-+00000ab", "-0-000000ab"] {

@@ -47,8 +47,8 @@ impl Payload {
         if json.len() > limit {
             return Err(PayloadError::TooLarge { limit, actual: json.len() });
         }
-        let raw: &RawValue =
-            serde_json::from_slice(&json).map_err(|error| PayloadError::NotJson(error.to_string()))?;
+        let raw: &RawValue = serde_json::from_slice(&json)
+            .map_err(|error| PayloadError::NotJson(error.to_string()))?;
         if depth(raw.get()) > Self::MAX_DEPTH {
             return Err(PayloadError::TooDeep { limit: Self::MAX_DEPTH });
         }
@@ -120,10 +120,7 @@ mod tests {
     #[test]
     fn the_limit_counts_bytes() {
         assert!(Payload::new("\"é\"", 4).is_ok());
-        assert_eq!(
-            Payload::new("\"éa\"", 4),
-            Err(PayloadError::TooLarge { limit: 4, actual: 5 })
-        );
+        assert_eq!(Payload::new("\"éa\"", 4), Err(PayloadError::TooLarge { limit: 4, actual: 5 }));
     }
 
     #[test]
@@ -131,7 +128,10 @@ mod tests {
         let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
         assert!(Payload::new(nested(128), 100_000).is_ok());
         assert_eq!(Payload::new(nested(129), 100_000), Err(PayloadError::TooDeep { limit: 128 }));
-        assert_eq!(Payload::new(nested(40_000), 100_000), Err(PayloadError::TooDeep { limit: 128 }));
+        assert_eq!(
+            Payload::new(nested(40_000), 100_000),
+            Err(PayloadError::TooDeep { limit: 128 })
+        );
         let quoted = format!(r#"["\"{}"]"#, "[".repeat(200));
         assert!(Payload::new(quoted, 1_000).is_ok());
     }
