@@ -1,0 +1,123 @@
+//! The channel to one gateway.
+
+use herald_core::GatewayId;
+use tokio::sync::mpsc::{self, OwnedPermit, error::TrySendError};
+
+use crate::{GatewayEvent, GatewayEvents};
+
+/// A bounded channel on which a doubt and the end always find room: their
+/// places are reserved before they are needed, so that neither has to wait for
+/// a reader, or for a task that waits for one.
+#[derive(Debug)]
+pub(super) struct Channel {
+    gateway: GatewayId,
+    sender: mpsc::Sender<GatewayEvent>,
+    /// Absent from when a doubt was sent until there is room again. While it is
+    /// absent and the channel is full, that doubt is still unread.
+    doubt: Option<OwnedPermit<GatewayEvent>>,
+    end: OwnedPermit<GatewayEvent>,
+}
+
+impl Channel {
+    /// Opens one on which `capacity` notices may wait.
+    pub(super) fn open(gateway: GatewayId, capacity: usize) -> (Self, GatewayEvents) {
+        let (sender, receiver) = mpsc::channel(capacity.max(1) + 2);
+        let reserve = || sender.clone().try_reserve_owned().expect("a new channel has room for two");
+        let (doubt, end) = (Some(reserve()), reserve());
+        (Self { gateway, sender, doubt, end }, GatewayEvents(receiver))
+    }
+
+    /// Whether anybody listens.
+    pub(super) fn is_heard(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
+    /// Tells the gateway and returns whether it listens. If the channel is full,
+    /// `event` is dropped and the gateway will hear that it has to doubt: a
+    /// doubt that it reads after this call returned, and so covers the drop.
+    pub(super) fn tell(&mut self, event: GatewayEvent) -> bool {
+        // The doubt's place comes first, before notices fill the last one.
+        if self.doubt.is_none() {
+            self.doubt = self.sender.clone().try_reserve_owned().ok();
+        }
+        match self.sender.try_send(event) {
+            Ok(()) => true,
+            Err(TrySendError::Closed(_)) => false,
+            Err(TrySendError::Full(_)) => {
+                metrics::counter!("herald_channel_dropped_total", "reason" => "full").increment(1);
+                if let Some(permit) = self.doubt.take() {
+                    tracing::warn!(gateway = %self.gateway, "gateway's channel is full, notices are dropped");
+                    permit.send(GatewayEvent::Doubt);
+                }
+                true
+            }
+        }
+    }
+
+    /// Says that the lease is lost; nothing further comes.
+    pub(super) fn lose(self) {
+        self.end.send(GatewayEvent::LeaseLost);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use herald_core::{Place, Position, UserId};
+
+    use super::*;
+    use crate::Announced;
+
+    fn notice(ms: u64) -> GatewayEvent {
+        let place = Place { position: Position { ms, seq: 0 }, random: 0 };
+        let user = UserId::new("alice").unwrap();
+        GatewayEvent::Notice(Announced { user, place, previous: Position::ZERO, notice: None })
+    }
+
+    #[tokio::test]
+    async fn every_drop_is_followed_by_a_doubt() {
+        let (mut channel, mut events) = Channel::open(GatewayId(1), 2);
+        for round in 0..50 {
+            let told: Vec<_> = (0..5).map(|n| notice(round * 10 + n)).collect();
+            assert!(told.iter().all(|event| channel.tell(event.clone())));
+            assert_eq!(events.next().await.as_ref(), Some(&told[0]));
+            assert_eq!(events.next().await.as_ref(), Some(&told[1]));
+            assert_eq!(events.next().await, Some(GatewayEvent::Doubt));
+        }
+        assert!(channel.tell(notice(1_000)));
+        assert_eq!(events.next().await, Some(notice(1_000)));
+    }
+
+    #[tokio::test]
+    async fn a_drop_while_a_doubt_is_unread_is_covered_by_it() {
+        let (mut channel, mut events) = Channel::open(GatewayId(1), 2);
+        for n in 0..9 {
+            channel.tell(notice(n));
+        }
+        assert_eq!(events.next().await, Some(notice(0)));
+        assert_eq!(events.next().await, Some(notice(1)));
+        channel.tell(notice(9));
+        assert_eq!(events.next().await, Some(GatewayEvent::Doubt));
+        assert_eq!(events.next().await, Some(notice(9)));
+    }
+
+    #[tokio::test]
+    async fn a_full_channel_still_tells_of_its_end() {
+        let (mut channel, mut events) = Channel::open(GatewayId(1), 1);
+        channel.tell(notice(1));
+        channel.tell(notice(2));
+        channel.lose();
+        assert_eq!(events.next().await, Some(notice(1)));
+        assert_eq!(events.next().await, Some(GatewayEvent::Doubt));
+        assert_eq!(events.next().await, Some(GatewayEvent::LeaseLost));
+        assert_eq!(events.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn who_dropped_its_end_does_not_hear() {
+        let (mut channel, events) = Channel::open(GatewayId(1), 1);
+        assert!(channel.is_heard());
+        drop(events);
+        assert!(!channel.is_heard());
+        assert!(!channel.tell(notice(1)));
+    }
+}

@@ -1,0 +1,356 @@
+//! The backplane inside one process, for `herald dev` and for tests. It keeps
+//! every promise of [`crate::port`]; it only does not outlive the process.
+//!
+//! Everything stands behind one lock that is never held across an await: that
+//! makes each operation the one atomic step that the contract asks for.
+
+mod channel;
+mod clock;
+mod inbox;
+mod leases;
+mod registry;
+mod resolve;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use herald_core::{Cursor, GatewayId, GatewayName, InboxLimits, Notice, SessionId, SessionRecord, UserId};
+use tokio::sync::watch;
+
+use self::{
+    channel::Channel,
+    clock::Now,
+    inbox::Incoming,
+    leases::{Lease, Leases},
+    registry::Registry,
+};
+use crate::{
+    Announced, BackplaneError, BackplaneOptions, Dispatched, GatewayEvent, GatewayEvents, Health, LeaseError,
+    Page, Presence, Reaped, Since, Target, wire,
+};
+
+/// Records that one round of reaping looks at to free their memory.
+const SWEEP: usize = 1_000;
+
+/// Registry, inboxes and channels in this process. Clones share everything.
+#[derive(Clone)]
+pub struct Memory {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    limits: InboxLimits,
+    inline_bytes: usize,
+    channel_capacity: usize,
+    health: watch::Sender<Health>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    registry: Registry,
+    leases: Leases,
+}
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memory").finish_non_exhaustive()
+    }
+}
+
+impl Memory {
+    /// An empty one. Of the options, those about addresses, renewal and
+    /// deadlines mean nothing here.
+    #[must_use]
+    pub fn new(options: &BackplaneOptions) -> Self {
+        let state = State { registry: Registry::new(options.inbox), leases: Leases::new(options.lease) };
+        let inner = Inner {
+            limits: options.inbox,
+            inline_bytes: options.inline_bytes,
+            channel_capacity: options.channel_capacity,
+            health: watch::Sender::new(Health::Ready),
+            state: Mutex::new(state),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Always [`Health::Ready`].
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.inner.health.subscribe()
+    }
+
+    /// See [`crate::Backplane::gateway`].
+    ///
+    /// # Errors
+    /// [`LeaseError::NameTaken`] only.
+    pub fn gateway(&self, name: &GatewayName) -> Result<(MemoryGateway, GatewayEvents), LeaseError> {
+        let mut state = self.state();
+        if let Some(left) = state.leases.left_by(name)? {
+            state.fence(left, Now::read());
+        }
+        let id = GatewayId::random();
+        let (channel, events) = Channel::open(id, self.inner.channel_capacity);
+        state.leases.add(id, name, channel);
+        Ok((MemoryGateway { held: Arc::new(Held { memory: self.clone(), id }) }, events))
+    }
+
+    /// Takes a lease away as a reaper would that found it lapsed: its sessions
+    /// go, its holder hears [`GatewayEvent::LeaseLost`]. Here no lease can lapse
+    /// while its holder exists, so this is how a service is tried against it.
+    /// Returns whether there was such a lease.
+    pub fn fence(&self, gateway: GatewayId) -> bool {
+        self.state().fence(gateway, Now::read()).is_some()
+    }
+
+    /// See [`crate::NotifierPort::dispatch`].
+    ///
+    /// # Errors
+    /// [`BackplaneError::Unusable`] for a notice that cannot be stored.
+    pub fn dispatch(&self, user: &UserId, notice: &Notice) -> Result<Dispatched, BackplaneError> {
+        let stored = wire::encode_notice(notice, 0);
+        let size = stored.len();
+        // A copy of its own: the sender's may be a slice of a much larger request.
+        let (notice, expires_at_ms) = wire::decode_notice(stored)?;
+        let announced = (size <= self.inner.inline_bytes).then(|| notice.clone());
+        let incoming = Incoming { notice, expires_at_ms, size: size as u64, random: rand::random() };
+
+        let now = Now::read();
+        let mut state = self.state();
+        let State { registry, leases } = &mut *state;
+        let record = registry.active(user, now);
+        let before = record.inbox.tip();
+        let place = record.inbox.append(incoming, now.ms, &self.inner.limits);
+
+        let event = GatewayEvent::Notice(Announced {
+            user: user.clone(),
+            place,
+            previous: before.place.position,
+            notice: announced,
+        });
+        let mut told: Vec<(GatewayId, bool)> = Vec::new();
+        let targets = record.sessions.values().map(|session| {
+            let known = told.iter().find(|(gateway, _)| *gateway == session.gateway);
+            let heard = known.map(|(_, heard)| *heard).unwrap_or_else(|| {
+                let heard = leases.tell(session.gateway, event.clone());
+                told.push((session.gateway, heard));
+                heard
+            });
+            Target { session: session.clone(), heard }
+        });
+        Ok(Dispatched { place, epoch: before.epoch, targets: targets.collect() })
+    }
+
+    /// See [`crate::NotifierPort::read`].
+    ///
+    /// # Errors
+    /// None here.
+    pub fn read(&self, user: &UserId, since: Since, max_notices: u32) -> Result<Page, BackplaneError> {
+        let now = Now::read();
+        let mut state = self.state();
+        Ok(match state.registry.trimmed(user, now) {
+            Some(record) => record.inbox.page(since, max_notices, now.ms, &self.inner.limits),
+            None => Page::of_nobody(since),
+        })
+    }
+
+    /// See [`crate::NotifierPort::presence`].
+    #[must_use]
+    pub fn presence(&self, users: &[UserId]) -> Vec<Presence> {
+        let now = Now::read();
+        let state = self.state();
+        let of = |user: &UserId| {
+            let sessions = state.registry.get(user, now).into_iter().flat_map(|record| record.sessions.values());
+            let alive = sessions.filter(|session| state.leases.is_alive(session.gateway, now.instant));
+            let mut sessions: Vec<_> = alive.cloned().collect();
+            sessions.sort_by_key(|session| (session.connected_at_ms, session.id));
+            Presence { user: user.clone(), sessions }
+        };
+        users.iter().map(of).collect()
+    }
+
+    /// See [`crate::NotifierPort::reap`]. A lease begins to lapse in this very
+    /// process, so that whoever sees it lapsed has been healthy for as long.
+    #[must_use]
+    pub fn reap(&self) -> Reaped {
+        let now = Now::read();
+        let mut state = self.state();
+        state.registry.sweep(now, SWEEP);
+        let mut reaped = Reaped::default();
+        for id in state.leases.lapsed(now.instant) {
+            reaped.leases += 1;
+            reaped.sessions += state.fence(id, now).unwrap_or_default();
+        }
+        reaped
+    }
+
+    /// A panic elsewhere under the lock does not make the state unusable: no
+    /// operation leaves it half-changed where it could panic.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Takes a lease away from its holder; returns how many sessions went with it.
+    fn fence(&mut self, id: GatewayId, now: Now) -> Option<usize> {
+        let mut lease = self.leases.remove(id)?;
+        lease.lose();
+        Some(self.remove_sessions(id, &lease, now))
+    }
+
+    fn remove_sessions(&mut self, id: GatewayId, lease: &Lease, now: Now) -> usize {
+        let of_it = |(user, session): &&(UserId, SessionId)| self.registry.remove_session(user, *session, id, now);
+        lease.sessions.iter().filter(of_it).count()
+    }
+}
+
+/// A lease in memory and what can be done under it. Clones share it.
+#[derive(Debug, Clone)]
+pub struct MemoryGateway {
+    held: Arc<Held>,
+}
+
+/// The hold on a lease; dropping it leaves the lease to lapse.
+#[derive(Debug)]
+struct Held {
+    memory: Memory,
+    id: GatewayId,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.memory.state().leases.leave(self.id, Now::read().instant);
+    }
+}
+
+impl MemoryGateway {
+    /// See [`crate::GatewayPort::id`].
+    #[must_use]
+    pub fn id(&self) -> GatewayId {
+        self.held.id
+    }
+
+    /// See [`crate::GatewayPort::tip`].
+    #[must_use]
+    pub fn tip(&self, user: &UserId) -> Option<Cursor> {
+        self.state().registry.get(user, Now::read()).map(|record| record.inbox.tip())
+    }
+
+    /// See [`crate::GatewayPort::connect`].
+    ///
+    /// # Errors
+    /// [`BackplaneError::LeaseLost`] only.
+    pub fn connect(
+        &self,
+        user: &UserId,
+        session: &SessionRecord,
+        since: Since,
+    ) -> Result<Page, BackplaneError> {
+        let id = self.id();
+        let limits = &self.held.memory.inner.limits;
+        let now = Now::read();
+        let mut state = self.state();
+        let State { registry, leases } = &mut *state;
+        let lease = leases.get_mut(id).ok_or(BackplaneError::LeaseLost(id))?;
+        lease.sessions.insert((user.clone(), session.id));
+        let record = registry.active(user, now);
+        let registered = SessionRecord { gateway: id, ..session.clone() };
+        let replaced = record.sessions.insert(session.id, registered);
+        if let Some(other) = replaced.filter(|replaced| replaced.gateway != id)
+            && let Some(lease) = leases.get_mut(other.gateway)
+        {
+            lease.sessions.remove(&(user.clone(), session.id));
+        }
+        Ok(record.inbox.page(since, limits.page_notices, now.ms, limits))
+    }
+
+    /// See [`crate::GatewayPort::disconnect`].
+    pub fn disconnect(&self, sessions: &[(UserId, SessionId)]) {
+        let id = self.id();
+        let now = Now::read();
+        let mut state = self.state();
+        let State { registry, leases } = &mut *state;
+        let Some(lease) = leases.get_mut(id) else { return };
+        for key in sessions {
+            if lease.sessions.remove(key) {
+                registry.remove_session(&key.0, key.1, id, now);
+            }
+        }
+    }
+
+    /// See [`crate::GatewayPort::read`].
+    ///
+    /// # Errors
+    /// None here.
+    pub fn read(&self, user: &UserId, since: Since) -> Result<Page, BackplaneError> {
+        self.held.memory.read(user, since, u32::MAX)
+    }
+
+    /// See [`crate::GatewayPort::release`].
+    pub fn release(&self) {
+        let id = self.id();
+        let mut state = self.state();
+        if let Some(lease) = state.leases.remove(id) {
+            state.remove_sessions(id, &lease, Now::read());
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.held.memory.state()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use herald_core::{EventName, Namespace, Payload, Transport};
+
+    use super::*;
+
+    pub(super) fn session(gateway: GatewayId) -> SessionRecord {
+        SessionRecord {
+            id: SessionId::random(),
+            gateway,
+            gateway_name: GatewayName::new("gw:1").unwrap(),
+            namespace: Namespace::new("/notice").unwrap(),
+            socket_id: "socket".into(),
+            connected_at_ms: 1,
+            transport: Transport::WebSocket,
+            user_agent: None,
+            device: None,
+        }
+    }
+
+    #[test]
+    fn a_panic_under_the_lock_does_not_stop_the_others() {
+        let memory = Memory::new(&BackplaneOptions::default());
+        let other = memory.clone();
+        let panicked = std::thread::spawn(move || {
+            let _state = other.state();
+            panic!("on purpose");
+        });
+        assert!(panicked.join().is_err());
+        let name = GatewayName::new("gw:1").unwrap();
+        assert!(memory.gateway(&name).is_ok());
+    }
+
+    #[test]
+    fn a_kept_notice_does_not_hold_on_to_the_request_it_came_in() {
+        let memory = Memory::new(&BackplaneOptions::default());
+        let request = Bytes::from(format!("{}null", " ".repeat(1 << 20)));
+        let notice = Notice {
+            event: EventName::notice(),
+            payload: Payload::from_trusted(request.slice(1 << 20..)),
+            traceparent: None,
+        };
+        let user = UserId::new("alice").unwrap();
+        memory.dispatch(&user, &notice).unwrap();
+        drop(notice);
+        assert!(request.try_into_mut().is_ok(), "nobody else refers to it");
+        let page = memory.read(&user, Since::Start, 1).unwrap();
+        assert_eq!(page.notices[0].notice.payload.bytes(), "null");
+    }
+}

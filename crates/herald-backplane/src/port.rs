@@ -1,0 +1,460 @@
+//! The seam between the services and what they share.
+//!
+//! [`Backplane`] is opened from an address and hands out two narrow handles:
+//! [`NotifierPort`] for who sends, [`GatewayPort`] for who delivers. Both are
+//! concrete enums over the implementations, so that services carry no type
+//! parameters; what they guarantee is written here and held by the conformance
+//! suite, which every implementation passes.
+
+use std::time::Duration;
+
+use herald_core::{
+    Cursor, Epoch, GapReason, GatewayId, GatewayName, InboxLimits, Notice, Place, Position,
+    SessionId, SessionRecord, UserId,
+};
+use tokio::sync::{mpsc, watch};
+
+use crate::{BackplaneError, LeaseError, OpenError, memory, redis};
+
+/// How a backplane is opened.
+#[derive(Debug, Clone)]
+pub struct BackplaneOptions {
+    /// `memory:` or `redis://[user:password@]host:port/db`.
+    pub url: String,
+    /// First part of every key and channel name, so that several Heralds can
+    /// share one Redis.
+    pub key_prefix: String,
+    /// What an inbox keeps.
+    pub inbox: InboxLimits,
+    /// How long a lease is good for without renewal; at least three renewals fit.
+    pub lease: Duration,
+    /// How often a lease is renewed.
+    pub renew_every: Duration,
+    /// How long any one call may take.
+    pub call_deadline: Duration,
+    /// Shared connections that carry the hot path (Redis).
+    pub connections: usize,
+    /// Largest stored notice that travels on a channel whole, in bytes; a larger
+    /// one is announced there and read from the inbox.
+    pub inline_bytes: usize,
+    /// Messages of one gateway's channel that may wait for it; beyond that they
+    /// are dropped, counted, and the channel counts as lost.
+    pub channel_capacity: usize,
+}
+
+impl Default for BackplaneOptions {
+    fn default() -> Self {
+        Self {
+            url: "memory:".into(),
+            key_prefix: "herald".into(),
+            inbox: InboxLimits::default(),
+            lease: Duration::from_secs(10),
+            renew_every: Duration::from_secs(3),
+            call_deadline: Duration::from_secs(2),
+            connections: 4,
+            inline_bytes: 4 << 10,
+            channel_capacity: 16_384,
+        }
+    }
+}
+
+/// Whether the backplane can be used right now, and if not, why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It answers.
+    Ready,
+    /// It does not; the text is for operators.
+    Away(String),
+}
+
+/// Registry, inboxes and channels. A cheap handle; clones share everything.
+#[derive(Debug, Clone)]
+pub enum Backplane {
+    /// Everything inside this process.
+    Memory(memory::Memory),
+    /// Redis, shared by any number of processes.
+    Redis(redis::Redis),
+}
+
+impl Backplane {
+    /// Opens the backplane that `options.url` names. Nothing is awaited: a
+    /// backplane that is away is connected to in the background, for ever, and
+    /// [`Backplane::health`] tells. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`OpenError`] if the address or an option can never work.
+    pub fn open(options: &BackplaneOptions) -> Result<Self, OpenError> {
+        match options.url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("memory") => Ok(Self::Memory(memory::Memory::new(options))),
+            Some("redis") => redis::Redis::open(options).map(Self::Redis),
+            Some(scheme @ ("rediss" | "redis-sentinel" | "redis-cluster")) => {
+                Err(OpenError(format!("`{scheme}:` is not supported yet; use `redis://host:6379/0` or `memory:`")))
+            }
+            _ => Err(OpenError(format!(
+                "`{}` names no backplane; use `memory:` or `redis://host:6379/0`",
+                options.url
+            ))),
+        }
+    }
+
+    /// Follows whether the backplane answers.
+    #[must_use]
+    pub fn health(&self) -> watch::Receiver<Health> {
+        match self {
+            Self::Memory(memory) => memory.health(),
+            Self::Redis(redis) => redis.health(),
+        }
+    }
+
+    /// What an operator should know of this backplane: settings that put notices
+    /// at risk. Empty when there is nothing to say.
+    ///
+    /// # Errors
+    /// [`BackplaneError::Unusable`] when it can never work (too old, missing
+    /// permission); retryable errors while it is away.
+    pub async fn risks(&self) -> Result<Vec<String>, BackplaneError> {
+        match self {
+            Self::Memory(_) => Ok(Vec::new()),
+            Self::Redis(redis) => redis.risks().await,
+        }
+    }
+
+    /// The handle of those who send.
+    #[must_use]
+    pub fn notifier(&self) -> NotifierPort {
+        match self {
+            Self::Memory(memory) => NotifierPort::Memory(memory.clone()),
+            Self::Redis(redis) => NotifierPort::Redis(redis.clone()),
+        }
+    }
+
+    /// Takes a lease for the gateway `name` and opens its channel: subscribed
+    /// and confirmed before the lease is taken, renewed in the background until
+    /// the port is released or dropped.
+    ///
+    /// A lease that `name` left behind is taken over (fenced, its sessions
+    /// removed) if it lapsed or nobody listens on its channel any more.
+    ///
+    /// # Errors
+    /// [`LeaseError::NameTaken`] while another one of that name is alive.
+    pub async fn gateway(&self, name: &GatewayName) -> Result<(GatewayPort, GatewayEvents), LeaseError> {
+        match self {
+            Self::Memory(memory) => {
+                let (port, events) = memory.gateway(name)?;
+                Ok((GatewayPort::Memory(port), events))
+            }
+            Self::Redis(redis) => {
+                let (port, events) = redis.gateway(name).await?;
+                Ok((GatewayPort::Redis(port), events))
+            }
+        }
+    }
+}
+
+/// What the backplane says about a dispatched notice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dispatched {
+    /// Where it stands; with it the notice has its id.
+    pub place: Place,
+    /// The life of the inbox it was appended to.
+    pub epoch: Epoch,
+    /// Every session that the user had at that very moment.
+    pub targets: Vec<Target>,
+}
+
+/// One session that a notice was meant for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The session.
+    pub session: SessionRecord,
+    /// Whether its gateway was listening. If not, it may be resubscribing: the
+    /// notice stays in the inbox, where the gateway will look.
+    pub heard: bool,
+}
+
+/// From where an inbox is read.
+///
+/// A cursor is continued exactly where it stands if it is of the inbox's epoch and names
+/// a notice that is (or, at the floor or the tip, was) there. Otherwise there is a gap,
+/// and all that is kept follows:
+///
+/// | the cursor | |
+/// |---|---|
+/// | epoch 0 at zero: of a user who had no inbox yet | as if of this epoch |
+/// | of another epoch, or above the tip | [`GapReason::Reset`] |
+/// | at the tip, with another random part (0 will do if the tip is the floor) | [`GapReason::Reset`] |
+/// | below the floor | [`GapReason::Expired`] |
+/// | at the floor | continued |
+/// | between, naming no notice that stands there | [`GapReason::Reset`] |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// Everything that is kept, and no gap reported.
+    Start,
+    /// After this place.
+    After(Cursor),
+}
+
+/// A stretch of one inbox, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The life of the inbox.
+    pub epoch: Epoch,
+    /// Where the stretch really starts: the place asked for or, after a gap, the floor
+    /// with a random part of 0.
+    pub start: Place,
+    /// Why it could not start at the place asked for.
+    pub gap: Option<GapReason>,
+    /// What is kept after `start`. Expired notices are left out.
+    pub notices: Vec<InboxNotice>,
+    /// The place that this page reaches, left-out notices included: go on from
+    /// here. Equal to `tip` once everything was read.
+    pub reached: Place,
+    /// The last place of the inbox.
+    pub tip: Place,
+    /// The highest position removed by any limit.
+    pub floor: Position,
+}
+
+impl Page {
+    /// The cursor to read the next page from.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        Cursor { epoch: self.epoch, place: self.reached }
+    }
+
+    /// Whether there is more to read now.
+    #[must_use]
+    pub fn more(&self) -> bool {
+        self.reached != self.tip
+    }
+}
+
+/// A notice with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboxNotice {
+    /// Where it stands.
+    pub place: Place,
+    /// The notice.
+    pub notice: Notice,
+    /// When it stops being delivered, in milliseconds since 1970; 0 for never.
+    pub expires_at_ms: u64,
+}
+
+/// Who of the users asked for is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Presence {
+    /// The user.
+    pub user: UserId,
+    /// Its sessions, those of lapsed gateways left out, oldest first.
+    pub sessions: Vec<SessionRecord>,
+}
+
+/// What became of a round of reaping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reaped {
+    /// Lapsed leases that were removed.
+    pub leases: usize,
+    /// Sessions that went with them.
+    pub sessions: usize,
+}
+
+/// The handle of those who send. Cheap to clone.
+#[derive(Debug, Clone)]
+pub enum NotifierPort {
+    #[doc(hidden)]
+    Memory(memory::Memory),
+    #[doc(hidden)]
+    Redis(redis::Redis),
+}
+
+impl NotifierPort {
+    /// Appends `notice` to the user's inbox, looks up the user's sessions and
+    /// tells the gateways that own one, as one atomic step: a session that
+    /// connects at the same time either is among the targets or finds the notice
+    /// in the inbox. Success means accepted.
+    ///
+    /// # Errors
+    /// [`BackplaneError::Unavailable`]: not accepted. [`BackplaneError::Unknown`]:
+    /// accepted or not.
+    pub async fn dispatch(&self, user: &UserId, notice: &Notice) -> Result<Dispatched, BackplaneError> {
+        match self {
+            Self::Memory(memory) => memory.dispatch(user, notice),
+            Self::Redis(redis) => redis.dispatch(user, notice).await,
+        }
+    }
+
+    /// Reads one page of a user's inbox, at most `max_notices` long (and never
+    /// beyond the page limits in force). A user without an inbox has an empty one
+    /// with an epoch of 0.
+    ///
+    /// # Errors
+    /// Retryable ones; nothing is changed.
+    pub async fn read(&self, user: &UserId, since: Since, max_notices: u32) -> Result<Page, BackplaneError> {
+        match self {
+            Self::Memory(memory) => memory.read(user, since, max_notices),
+            Self::Redis(redis) => redis.read(user, since, max_notices).await,
+        }
+    }
+
+    /// Who of `users` is there now, in the order asked. A gateway that lapsed is
+    /// gone from the answer within a second, though its sessions are not reaped yet.
+    ///
+    /// # Errors
+    /// Retryable ones.
+    pub async fn presence(&self, users: &[UserId]) -> Result<Vec<Presence>, BackplaneError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.presence(users)),
+            Self::Redis(redis) => redis.presence(users).await,
+        }
+    }
+
+    /// Removes what lapsed leases left behind, each by one reaper at a time, at
+    /// the cost of that lease's sessions. Does nothing until the backplane was
+    /// seen healthy for one whole lease without a break, so that an outage, in
+    /// which nobody could renew, reaps nobody. To be called about every second.
+    ///
+    /// # Errors
+    /// Retryable ones; what was not removed is found by the next round.
+    pub async fn reap(&self) -> Result<Reaped, BackplaneError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.reap()),
+            Self::Redis(redis) => redis.reap().await,
+        }
+    }
+}
+
+/// What a gateway hears from the backplane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GatewayEvent {
+    /// A notice for a user that has (or just had) a session here. Hints: they may
+    /// be missing, late, doubled or out of order.
+    Notice(Announced),
+    /// The channel was interrupted and is back, or messages were dropped: any
+    /// number of hints may be missing. Every session is in doubt.
+    Doubt,
+    /// The lease is no longer ours (it was fenced, or the registry was emptied).
+    /// Nothing further comes; open a new one and register the sessions anew.
+    LeaseLost,
+}
+
+/// A notice as it was announced to a gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    /// Whose.
+    pub user: UserId,
+    /// Where it stands.
+    pub place: Place,
+    /// The position before it in that inbox; a session that stands elsewhere
+    /// missed something.
+    pub previous: Position,
+    /// The notice; absent when it is too large for a channel or of a version
+    /// that this gateway does not know: then it is to be read.
+    pub notice: Option<Notice>,
+}
+
+/// A gateway's stream of events, bounded by `channel_capacity`.
+#[derive(Debug)]
+pub struct GatewayEvents(pub(crate) mpsc::Receiver<GatewayEvent>);
+
+impl GatewayEvents {
+    /// The next one; `None` after [`GatewayEvent::LeaseLost`] or release.
+    pub async fn next(&mut self) -> Option<GatewayEvent> {
+        self.0.recv().await
+    }
+}
+
+/// A gateway's lease and what can be done under it. Cheap to clone. Dropping the
+/// last clone without [`GatewayPort::release`] leaves the lease to lapse, as a
+/// crash would.
+#[derive(Debug, Clone)]
+pub enum GatewayPort {
+    #[doc(hidden)]
+    Memory(memory::MemoryGateway),
+    #[doc(hidden)]
+    Redis(redis::RedisGateway),
+}
+
+impl GatewayPort {
+    /// The id of this lease.
+    #[must_use]
+    pub fn id(&self) -> GatewayId {
+        match self {
+            Self::Memory(gateway) => gateway.id(),
+            Self::Redis(gateway) => gateway.id(),
+        }
+    }
+
+    /// The last place of the user's inbox, or `None` for a user who never had a
+    /// notice. Changes nothing.
+    ///
+    /// # Errors
+    /// Retryable ones.
+    pub async fn tip(&self, user: &UserId) -> Result<Option<Cursor>, BackplaneError> {
+        match self {
+            Self::Memory(gateway) => Ok(gateway.tip(user)),
+            Self::Redis(gateway) => gateway.tip(user).await,
+        }
+    }
+
+    /// Registers a session and reads the first page after `since`, as one step,
+    /// atomic with [`NotifierPort::dispatch`]: every later notice is announced.
+    /// Registering the same session again (after a doubt, under a new lease)
+    /// replaces its entry. The session counts for this lease whatever
+    /// `session.gateway` says.
+    ///
+    /// # Errors
+    /// Retryable ones: it may be registered or not, so that who gives up calls
+    /// [`GatewayPort::disconnect`]. [`BackplaneError::LeaseLost`].
+    pub async fn connect(
+        &self,
+        user: &UserId,
+        session: &SessionRecord,
+        since: Since,
+    ) -> Result<Page, BackplaneError> {
+        match self {
+            Self::Memory(gateway) => gateway.connect(user, session, since),
+            Self::Redis(gateway) => gateway.connect(user, session, since).await,
+        }
+    }
+
+    /// Removes sessions of this lease, and only of this one; unknown ones are
+    /// passed over.
+    ///
+    /// # Errors
+    /// Retryable ones; repeating is harmless.
+    pub async fn disconnect(&self, sessions: &[(UserId, SessionId)]) -> Result<(), BackplaneError> {
+        match self {
+            Self::Memory(gateway) => {
+                gateway.disconnect(sessions);
+                Ok(())
+            }
+            Self::Redis(gateway) => gateway.disconnect(sessions).await,
+        }
+    }
+
+    /// Reads one page of a user's inbox.
+    ///
+    /// # Errors
+    /// Retryable ones; nothing is changed.
+    pub async fn read(&self, user: &UserId, since: Since) -> Result<Page, BackplaneError> {
+        match self {
+            Self::Memory(gateway) => gateway.read(user, since),
+            Self::Redis(gateway) => gateway.read(user, since).await,
+        }
+    }
+
+    /// Gives the lease back with all that is registered under it. Its events end.
+    ///
+    /// # Errors
+    /// Retryable ones; without success it lapses by itself.
+    pub async fn release(&self) -> Result<(), BackplaneError> {
+        match self {
+            Self::Memory(gateway) => {
+                gateway.release();
+                Ok(())
+            }
+            Self::Redis(gateway) => gateway.release().await,
+        }
+    }
+}
+

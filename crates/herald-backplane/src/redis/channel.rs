@@ -1,0 +1,157 @@
+//! A gateway's own subscription: one dedicated connection that never gives up.
+//!
+//! It speaks RESP3, so that the very connection that carries the messages can be
+//! probed with PING: a link that went silent is noticed though nothing was closed.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use herald_core::GatewayId;
+use redis::{AsyncConnectionConfig, Cmd, PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::{Redis, backoff::Backoff, error::classify};
+use crate::{BackplaneError, GatewayEvent, wire};
+
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// Shared between the connection's reader and the task that supervises it.
+#[derive(Debug, Default)]
+struct Line {
+    /// Messages were dropped since this was last looked at.
+    missed: AtomicBool,
+    wake: Notify,
+}
+
+/// Subscribes to the channel of `id`, confirmed by Redis, and keeps the
+/// subscription until `stop`, or until nobody takes the events any more.
+pub(super) async fn open(
+    redis: &Redis,
+    id: GatewayId,
+    events: mpsc::Sender<GatewayEvent>,
+    stop: CancellationToken,
+) -> Result<(), BackplaneError> {
+    let line = Arc::new(Line::default());
+    let connection = subscribe(redis, id, &events, &line).await?;
+    let supervise = supervise(redis.clone(), id, events, line, connection);
+    tokio::spawn(stop.run_until_cancelled_owned(supervise));
+    Ok(())
+}
+
+async fn supervise(
+    redis: Redis,
+    id: GatewayId,
+    events: mpsc::Sender<GatewayEvent>,
+    line: Arc<Line>,
+    mut connection: MultiplexedConnection,
+) {
+    loop {
+        let Some(why) = listen(&redis, &events, &line, &mut connection).await else { return };
+        tracing::warn!(gateway_id = %id, why, "channel lost");
+        metrics::counter!("herald_backplane_channel_lost_total").increment(1);
+        let mut backoff = Backoff::new();
+        connection = loop {
+            match subscribe(&redis, id, &events, &line).await {
+                Ok(connection) => break connection,
+                Err(error) => tracing::debug!(gateway_id = %id, %error, "channel still lost"),
+            }
+            backoff.wait().await;
+        };
+        tracing::info!(gateway_id = %id, "channel regained");
+        line.missed.store(true, Ordering::Release);
+        line.wake.notify_one();
+    }
+}
+
+/// Watches over a connection until it fails; says how. `None` when nobody takes
+/// the events any more.
+async fn listen(
+    redis: &Redis,
+    events: &mpsc::Sender<GatewayEvent>,
+    line: &Line,
+    connection: &mut MultiplexedConnection,
+) -> Option<String> {
+    let deadline = redis.inner.options.call_deadline;
+    let mut probe = tokio::time::interval(PROBE_EVERY);
+    probe.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = probe.tick() => {}
+            () = line.wake.notified() => {}
+            () = events.closed() => return None,
+        }
+        if line.missed.swap(false, Ordering::AcqRel) {
+            events.send(GatewayEvent::Doubt).await.ok()?;
+        }
+        let ping = Cmd::new().arg("PING").to_owned();
+        match tokio::time::timeout(deadline, ping.query_async::<Value>(connection)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Some(error.to_string()),
+            Err(_) => return Some(format!("no answer within {deadline:?}")),
+        }
+    }
+}
+
+async fn subscribe(
+    redis: &Redis,
+    id: GatewayId,
+    events: &mpsc::Sender<GatewayEvent>,
+    line: &Arc<Line>,
+) -> Result<MultiplexedConnection, BackplaneError> {
+    let deadline = redis.inner.options.call_deadline;
+    let (events, reader_line) = (events.clone(), Arc::clone(line));
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(deadline))
+        .set_response_timeout(Some(deadline))
+        .set_push_sender(move |push: PushInfo| {
+            receive(push, &events, &reader_line);
+            Ok::<(), ()>(())
+        });
+    let client = &redis.inner.lanes.address().client;
+    let subscribing = async {
+        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
+        connection.subscribe(redis.inner.keys.gateway_channel(id)).await?;
+        Ok(connection)
+    };
+    match tokio::time::timeout(deadline, subscribing).await {
+        Ok(subscribed) => subscribed.map_err(|error| match classify(error) {
+            // Nothing was written: whether this connection was subscribed does not matter.
+            BackplaneError::Unknown(why) => BackplaneError::Unavailable(why),
+            other => other,
+        }),
+        Err(_) => Err(BackplaneError::Unavailable(format!("Redis did not answer within {deadline:?}"))),
+    }
+}
+
+/// Runs on the connection's reader: must not wait.
+fn receive(push: PushInfo, events: &mpsc::Sender<GatewayEvent>, line: &Line) {
+    let dropped = match (push.kind, push.data.into_iter().nth(1)) {
+        (PushKind::Message, Some(Value::BulkString(message))) => {
+            match wire::decode_announcement(Bytes::from(message)) {
+                Ok(announced) => match events.try_send(GatewayEvent::Notice(announced)) {
+                    Ok(()) => return,
+                    Err(_) => "full",
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "message dropped");
+                    "unreadable"
+                }
+            }
+        }
+        (PushKind::Disconnection, _) => {
+            line.wake.notify_one();
+            return;
+        }
+        _ => return,
+    };
+    metrics::counter!("herald_channel_dropped_total", "reason" => dropped).increment(1);
+    line.missed.store(true, Ordering::Release);
+    line.wake.notify_one();
+}

@@ -1,0 +1,135 @@
+//! Reading inboxes, and registering a session in the same step.
+
+use bytes::Bytes;
+use herald_core::{Cursor, Epoch, GapReason, Place, Position, SessionId, UserId};
+use redis::{Cmd, FromRedisValue, Value};
+
+use super::{Redis, error::unexpected, millis};
+use crate::{BackplaneError, InboxNotice, Page, Since, wire};
+
+/// What `read.lua` gives for a user with a state record.
+type Answer = (u64, String, String, String, String, String, String, String, bool, Vec<Vec<u8>>);
+
+impl Redis {
+    pub(crate) async fn tip(&self, user: &UserId) -> Result<Option<Cursor>, BackplaneError> {
+        let mut get = Cmd::new();
+        get.arg("HMGET").arg(self.inner.keys.state(user)).arg(&["e", "l", "r"]);
+        type Fields = (Option<String>, Option<String>, Option<String>);
+        let run = async |mut connection| get.query_async::<Fields>(&mut connection).await;
+        let (Some(epoch), Some(position), Some(random)) = self.inner.lanes.run(run).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Cursor { epoch: parse(&epoch)?, place: place(&position, &random)? }))
+    }
+
+    pub(crate) async fn read(
+        &self,
+        user: &UserId,
+        since: Since,
+        max_notices: u32,
+    ) -> Result<Page, BackplaneError> {
+        self.read_and_register(user, since, max_notices, None).await
+    }
+
+    /// One page, with `registers` put into the user's registry in the same step.
+    pub(super) async fn read_and_register(
+        &self,
+        user: &UserId,
+        since: Since,
+        max_notices: u32,
+        registers: Option<(SessionId, &[u8])>,
+    ) -> Result<Page, BackplaneError> {
+        let inner = &*self.inner;
+        let limits = &inner.options.inbox;
+        let mut call = inner.scripts.read.prepare_invoke();
+        for key in inner.keys.user(user) {
+            call.key(key);
+        }
+        call.arg(inner.lanes.deadline_ms());
+        match since {
+            Since::Start => call.arg("start").arg("").arg("").arg(""),
+            Since::After(cursor) => call
+                .arg("after")
+                .arg(cursor.epoch.to_string())
+                .arg(cursor.place.position.to_string())
+                .arg(format!("{:08x}", cursor.place.random)),
+        };
+        let (id, session) = registers.map_or((String::new(), &[][..]), |(id, value)| (id.to_string(), value));
+        call.arg(max_notices.clamp(1, limits.page_notices))
+            .arg(limits.page_bytes)
+            .arg(millis(limits.age))
+            .arg(limits.memory.as_secs())
+            .arg(Epoch::random().to_string())
+            .arg(id)
+            .arg(session);
+        let run = async |mut connection| call.invoke_async::<Vec<Value>>(&mut connection).await;
+        let answer = inner.lanes.run(run).await?;
+        if answer.len() == 1 {
+            return Ok(Page::of_nobody(since));
+        }
+        page(Answer::from_redis_value(Value::Array(answer)).map_err(|error| unexpected("read", error))?)
+    }
+}
+
+impl Page {
+    /// The page of a user who has no inbox.
+    pub(crate) fn of_nobody(since: Since) -> Self {
+        let gap = match since {
+            Since::After(cursor) if cursor.place.position != Position::ZERO => Some(GapReason::Reset),
+            _ => None,
+        };
+        Self {
+            epoch: Epoch(0),
+            start: Place::ZERO,
+            gap,
+            notices: Vec::new(),
+            reached: Place::ZERO,
+            tip: Place::ZERO,
+            floor: Position::ZERO,
+        }
+    }
+}
+
+fn page(answer: Answer) -> Result<Page, BackplaneError> {
+    let (now, epoch, tip, tip_random, floor, gap, start, start_random, more, entries) = answer;
+    let tip = place(&tip, &tip_random)?;
+    let mut last = None;
+    let mut notices = Vec::with_capacity(entries.len() / 3);
+    let mut entries = entries.into_iter();
+    while let (Some(position), Some(random), Some(stored)) = (entries.next(), entries.next(), entries.next()) {
+        let place = place(text(&position)?, text(&random)?)?;
+        let (notice, expires_at_ms) = wire::decode_notice(Bytes::from(stored))?;
+        last = Some(place);
+        if expires_at_ms == 0 || expires_at_ms > now {
+            notices.push(InboxNotice { place, notice, expires_at_ms });
+        }
+    }
+    let start = place(&start, &start_random)?;
+    Ok(Page {
+        epoch: parse(&epoch)?,
+        start,
+        gap: match gap.as_str() {
+            "" => None,
+            "expired" => Some(GapReason::Expired),
+            "reset" => Some(GapReason::Reset),
+            other => return Err(unexpected("read", format!("unknown gap `{other}`"))),
+        },
+        notices,
+        reached: if more { last.unwrap_or(start) } else { tip },
+        tip,
+        floor: parse(&floor)?,
+    })
+}
+
+fn text(bytes: &[u8]) -> Result<&str, BackplaneError> {
+    std::str::from_utf8(bytes).map_err(|error| unexpected("read", error))
+}
+
+fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, BackplaneError> {
+    text.parse().map_err(|error| unexpected("read", format!("`{text}`: {error}")))
+}
+
+fn place(position: &str, random: &str) -> Result<Place, BackplaneError> {
+    let random = u32::from_str_radix(random, 16).map_err(|error| unexpected("read", error))?;
+    Ok(Place { position: parse(position)?, random })
+}

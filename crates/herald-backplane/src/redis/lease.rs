@@ -1,0 +1,216 @@
+//! A gateway's lease: taken, renewed in the background, given back.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use herald_core::{Cursor, GatewayId, GatewayName, SessionId, SessionRecord, UserId};
+use redis::{Cmd, FromRedisValue, Value};
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{Redis, channel, error::unexpected, millis, reap::CLAIM};
+use crate::{BackplaneError, GatewayEvent, GatewayEvents, LeaseError, Page, Since, wire};
+
+/// How long the index of a lease's sessions outlives its last renewal: a reaper
+/// removes it within seconds; this is for when there was none for a day.
+const INDEX_LIFE: Duration = Duration::from_hours(24);
+
+/// A failed renewal is tried again this soon, as most of a lease is left.
+const RENEW_AGAIN: Duration = Duration::from_millis(250);
+
+/// A lease and what is done under it.
+#[derive(Clone)]
+pub struct RedisGateway {
+    redis: Redis,
+    id: GatewayId,
+    lost: Arc<AtomicBool>,
+    stop: CancellationToken,
+    /// Ends renewal and subscription when the last clone goes.
+    _guard: Arc<DropGuard>,
+}
+
+impl fmt::Debug for RedisGateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisGateway").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Redis {
+    pub(crate) async fn gateway(
+        &self,
+        name: &GatewayName,
+    ) -> Result<(RedisGateway, GatewayEvents), LeaseError> {
+        let id = GatewayId::random();
+        let stop = CancellationToken::new();
+        let guard = Arc::new(stop.clone().drop_guard());
+        let (events, receiver) = mpsc::channel(self.inner.options.channel_capacity);
+        channel::open(self, id, events.clone(), stop.clone()).await?;
+        for left_behind in self.take_lease(id, name).await? {
+            self.remove_in_background(left_behind);
+        }
+        let lost = Arc::new(AtomicBool::new(false));
+        let renewal = renew(self.clone(), id, Arc::clone(&lost), events, stop.clone());
+        tokio::spawn(stop.clone().run_until_cancelled_owned(renewal));
+        let gateway = RedisGateway { redis: self.clone(), id, lost, stop, _guard: guard };
+        Ok((gateway, GatewayEvents(receiver)))
+    }
+
+    /// What fails of it is found by the next reaper once its claim ends.
+    fn remove_in_background(&self, left_behind: GatewayId) {
+        let redis = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = redis.remove_lease(left_behind).await {
+                tracing::warn!(gateway_id = %left_behind, %error, "sessions left behind are not removed yet");
+            }
+        });
+    }
+
+    /// Gives the leases that `name` left behind.
+    async fn take_lease(&self, id: GatewayId, name: &GatewayName) -> Result<Vec<GatewayId>, LeaseError> {
+        let inner = &*self.inner;
+        let mut call = inner.scripts.lease_open.prepare_invoke();
+        call.key(inner.keys.leases())
+            .arg(inner.lanes.deadline_ms())
+            .arg(id.to_string())
+            .arg(name.as_str())
+            .arg(millis(inner.options.lease))
+            .arg(inner.keys.gateway_channels())
+            .arg(millis(CLAIM));
+        let run = async |mut connection| call.invoke_async::<Vec<Value>>(&mut connection).await;
+        let answer = inner.lanes.run(run).await?;
+        let text = |value: &Value| {
+            String::from_redis_value_ref(value).map_err(|error| unexpected("taking a lease", error))
+        };
+        let gateway = |value: &Value| {
+            text(value)?.parse::<GatewayId>().map_err(|error| unexpected("taking a lease", error))
+        };
+        match &answer[..] {
+            [verdict, left_behind @ ..] if text(verdict)? == "held" => {
+                Ok(left_behind.iter().map(gateway).collect::<Result<_, _>>()?)
+            }
+            [verdict, holder, remaining] if text(verdict)? == "taken" => {
+                let remaining = u64::from_redis_value_ref(remaining)
+                    .map_err(|error| unexpected("taking a lease", error))?;
+                Err(LeaseError::NameTaken {
+                    name: name.clone(),
+                    holder: gateway(holder)?,
+                    remaining: Duration::from_millis(remaining),
+                })
+            }
+            _ => Err(unexpected("taking a lease", "neither held nor taken").into()),
+        }
+    }
+
+    async fn renew_lease(&self, id: GatewayId) -> Result<bool, BackplaneError> {
+        let inner = &*self.inner;
+        let mut call = inner.scripts.lease_renew.prepare_invoke();
+        call.key(inner.keys.leases())
+            .key(inner.keys.lease_sessions(id))
+            .arg(inner.lanes.deadline_ms())
+            .arg(id.to_string())
+            .arg(millis(inner.options.lease))
+            .arg(INDEX_LIFE.as_secs());
+        inner.lanes.run(async |mut connection| call.invoke_async(&mut connection).await).await
+    }
+}
+
+/// Renews until the lease turns out to be lost; says so.
+async fn renew(
+    redis: Redis,
+    id: GatewayId,
+    lost: Arc<AtomicBool>,
+    events: mpsc::Sender<GatewayEvent>,
+    stop: CancellationToken,
+) {
+    let every = redis.inner.options.renew_every;
+    let mut pause = every;
+    loop {
+        tokio::time::sleep(pause).await;
+        pause = match redis.renew_lease(id).await {
+            Ok(true) => every,
+            Ok(false) => break,
+            Err(error) => {
+                tracing::debug!(gateway_id = %id, %error, "lease not renewed");
+                every.min(RENEW_AGAIN)
+            }
+        };
+    }
+    if lost.swap(true, Ordering::AcqRel) {
+        return; // released meanwhile
+    }
+    metrics::counter!("herald_backplane_leases_lost_total").increment(1);
+    tracing::warn!(gateway_id = %id, "lease lost");
+    // What was registered before we knew, and after the reaper had passed.
+    redis.remove_in_background(id);
+    // Fails only if nobody listens any more.
+    let _ = events.send(GatewayEvent::LeaseLost).await;
+    drop(events);
+    stop.cancel();
+}
+
+impl RedisGateway {
+    pub(crate) fn id(&self) -> GatewayId {
+        self.id
+    }
+
+    pub(crate) async fn tip(&self, user: &UserId) -> Result<Option<Cursor>, BackplaneError> {
+        self.redis.tip(user).await
+    }
+
+    pub(crate) async fn read(&self, user: &UserId, since: Since) -> Result<Page, BackplaneError> {
+        self.redis.read(user, since, u32::MAX).await
+    }
+
+    pub(crate) async fn connect(
+        &self,
+        user: &UserId,
+        session: &SessionRecord,
+        since: Since,
+    ) -> Result<Page, BackplaneError> {
+        if self.lost.load(Ordering::Acquire) {
+            return Err(BackplaneError::LeaseLost(self.id));
+        }
+        let value = wire::encode_session(self.id, session);
+        // Both at once. Should only one succeed, the caller hears of the failure and
+        // tries again or disconnects; an index entry too many is harmless.
+        let (indexed, page) = tokio::join!(
+            self.index(user, session.id),
+            self.redis.read_and_register(user, since, u32::MAX, Some((session.id, &value))),
+        );
+        indexed?;
+        if self.lost.load(Ordering::Acquire) {
+            // Nobody else will look for it: the reaper may have passed already.
+            self.disconnect(&[(user.clone(), session.id)]).await?;
+            return Err(BackplaneError::LeaseLost(self.id));
+        }
+        page
+    }
+
+    /// Notes where a reaper of this lease finds the session.
+    async fn index(&self, user: &UserId, session: SessionId) -> Result<(), BackplaneError> {
+        let mut set = Cmd::new();
+        set.arg("HSET")
+            .arg(self.redis.inner.keys.lease_sessions(self.id))
+            .arg(session.to_string())
+            .arg(user.as_str());
+        let run = async |mut connection| set.query_async::<()>(&mut connection).await;
+        self.redis.inner.lanes.run(run).await
+    }
+
+    pub(crate) async fn disconnect(&self, sessions: &[(UserId, SessionId)]) -> Result<(), BackplaneError> {
+        self.redis.forget(self.id, sessions).await.map(drop)
+    }
+
+    pub(crate) async fn release(&self) -> Result<(), BackplaneError> {
+        self.lost.store(true, Ordering::Release);
+        let released = self.redis.release(self.id).await;
+        self.stop.cancel();
+        released
+    }
+}

@@ -1,0 +1,215 @@
+//! Between the types of `herald-core` and what is stored and sent.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use herald_core::{
+    Device, EventName, GatewayId, GatewayName, Namespace, Notice, Payload, Place, Position, SessionId,
+    SessionRecord, Transport, UserId,
+};
+use herald_proto::wire::{ChannelMessage, InInbox, StoredNotice, StoredSession, channel_message::Body};
+use prost::Message;
+
+use crate::{Announced, BackplaneError};
+
+/// The version that this build writes on channels, and the highest that it reads.
+const CHANNEL_VERSION: u32 = 1;
+
+/// What is stored or was received cannot be read.
+fn unreadable(what: &str, why: impl std::fmt::Display) -> BackplaneError {
+    BackplaneError::Unusable(format!("{what} is not readable: {why}"))
+}
+
+/// A notice as it stands in an inbox.
+pub(crate) fn encode_notice(notice: &Notice, expires_at_ms: u64) -> Bytes {
+    let stored = StoredNotice {
+        event: notice.event.as_str().to_owned(),
+        payload: notice.payload.bytes().clone(),
+        expires_at_ms,
+        traceparent: notice.traceparent.clone().unwrap_or_default(),
+    };
+    stored.encode_to_vec().into()
+}
+
+/// Reads a stored notice; with it comes when it expires (0: never).
+pub(crate) fn decode_notice(stored: Bytes) -> Result<(Notice, u64), BackplaneError> {
+    let stored = StoredNotice::decode(stored).map_err(|error| unreadable("a stored notice", error))?;
+    let expires_at_ms = stored.expires_at_ms;
+    Ok((notice(stored)?, expires_at_ms))
+}
+
+fn notice(stored: StoredNotice) -> Result<Notice, BackplaneError> {
+    Ok(Notice {
+        event: EventName::new(&stored.event).map_err(|error| unreadable("a stored event", error))?,
+        payload: Payload::from_trusted(stored.payload),
+        traceparent: Some(stored.traceparent).filter(|text| !text.is_empty()),
+    })
+}
+
+/// A session as the registry keeps it: the digits of its gateway id, by which
+/// scripts find the owner, and the rest behind them.
+pub(crate) fn encode_session(gateway: GatewayId, session: &SessionRecord) -> Vec<u8> {
+    use herald_proto::wire::Transport as Wire;
+    let mut out = gateway.to_string().into_bytes();
+    let stored = StoredSession {
+        gateway_name: session.gateway_name.to_string(),
+        namespace: session.namespace.to_string(),
+        socket_id: session.socket_id.clone(),
+        connected_at_ms: session.connected_at_ms,
+        transport: match session.transport {
+            Transport::WebSocket => Wire::Websocket,
+            Transport::Polling => Wire::Polling,
+        }
+        .into(),
+        user_agent: session.user_agent.clone().unwrap_or_default(),
+        device: session.device.as_ref().map(ToString::to_string).unwrap_or_default(),
+    };
+    out.reserve(stored.encoded_len());
+    stored.encode_raw(&mut out);
+    out
+}
+
+/// Reads a session of the registry.
+pub(crate) fn decode_session(id: &[u8], value: &[u8]) -> Result<SessionRecord, BackplaneError> {
+    use herald_proto::wire::Transport as Wire;
+    let what = "a registered session";
+    let id: SessionId = text(id)?.parse().map_err(|error| unreadable(what, error))?;
+    let (gateway, stored) =
+        value.split_at_checked(GatewayId::DIGITS).ok_or_else(|| unreadable(what, "too short"))?;
+    let stored = StoredSession::decode(stored).map_err(|error| unreadable(what, error))?;
+    Ok(SessionRecord {
+        id,
+        gateway: text(gateway)?.parse().map_err(|error| unreadable(what, error))?,
+        transport: match stored.transport() {
+            Wire::Polling => Transport::Polling,
+            Wire::Websocket | Wire::Unspecified => Transport::WebSocket,
+        },
+        gateway_name: GatewayName::new(&stored.gateway_name).map_err(|error| unreadable(what, error))?,
+        namespace: Namespace::new(&stored.namespace).map_err(|error| unreadable(what, error))?,
+        socket_id: stored.socket_id,
+        connected_at_ms: stored.connected_at_ms,
+        user_agent: Some(stored.user_agent).filter(|text| !text.is_empty()),
+        device: Device::new(&stored.device).ok(),
+    })
+}
+
+fn text(bytes: &[u8]) -> Result<&str, BackplaneError> {
+    std::str::from_utf8(bytes).map_err(|error| unreadable("a text", error))
+}
+
+/// The part of a channel message that its sender knows: everything but the
+/// positions. If `stored` travels whole, its field's tag and length come last, so
+/// that whoever appends only has to put the stored notice behind them.
+pub(crate) fn encode_announcement(user: &UserId, random: u32, stored: &[u8], inline: bool) -> Bytes {
+    let message = ChannelMessage {
+        position: String::new(),
+        previous: String::new(),
+        random,
+        version: CHANNEL_VERSION,
+        user_id: user.as_str().to_owned(),
+        body: (!inline).then_some(Body::InInbox(InInbox {})),
+    };
+    let mut out = BytesMut::with_capacity(message.encoded_len() + 8);
+    message.encode_raw(&mut out);
+    if inline {
+        const NOTICE_FIELD: u8 = 6 << 3 | 2;
+        out.put_u8(NOTICE_FIELD);
+        prost::encode_length_delimiter(stored.len(), &mut out).expect("a growing buffer has room");
+    }
+    out.freeze()
+}
+
+/// Reads a channel message. One of a newer version keeps only what says that
+/// there is something to read.
+pub(crate) fn decode_announcement(message: Bytes) -> Result<Announced, BackplaneError> {
+    let what = "a channel message";
+    let message = ChannelMessage::decode(message).map_err(|error| unreadable(what, error))?;
+    let position = |text: &str| text.parse::<Position>().map_err(|error| unreadable(what, error));
+    Ok(Announced {
+        user: UserId::new(&message.user_id).map_err(|error| unreadable(what, error))?,
+        place: Place { position: position(&message.position)?, random: message.random },
+        previous: position(&message.previous)?,
+        notice: match message.body {
+            Some(Body::Notice(stored)) if message.version <= CHANNEL_VERSION => Some(notice(stored)?),
+            _ => None,
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn a_notice() -> Notice {
+        Notice {
+            event: EventName::notice(),
+            payload: Payload::new(r#"{"n":1}"#, 100).unwrap(),
+            traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        }
+    }
+
+    /// What the dispatch script does, in Rust.
+    fn prefixed(position: &str, previous: &str, head: &[u8], stored: &[u8]) -> Bytes {
+        let mut out = vec![0x0a, position.len() as u8];
+        out.extend(position.as_bytes());
+        out.extend([0x12, previous.len() as u8]);
+        out.extend(previous.as_bytes());
+        out.extend(head);
+        out.extend(stored);
+        out.into()
+    }
+
+    #[test]
+    fn a_prefixed_announcement_is_one_message() {
+        let user = UserId::new("alice").unwrap();
+        let stored = encode_notice(&a_notice(), 0);
+        let head = encode_announcement(&user, 7, &stored, true);
+        let announced = decode_announcement(prefixed("12-3", "11-0", &head, &stored)).unwrap();
+        assert_eq!(announced.user, user);
+        assert_eq!(announced.place, Place { position: Position { ms: 12, seq: 3 }, random: 7 });
+        assert_eq!(announced.previous, Position { ms: 11, seq: 0 });
+        assert_eq!(announced.notice, Some(a_notice()));
+    }
+
+    #[test]
+    fn what_is_too_large_is_only_announced() {
+        let user = UserId::new("alice").unwrap();
+        let head = encode_announcement(&user, 7, b"", false);
+        let announced = decode_announcement(prefixed("12-3", "0-0", &head, b"")).unwrap();
+        assert_eq!(announced.notice, None);
+    }
+
+    #[test]
+    fn a_newer_version_is_a_hint_to_read() {
+        let message = ChannelMessage {
+            position: "12-3".into(),
+            previous: "0-0".into(),
+            version: CHANNEL_VERSION + 1,
+            user_id: "alice".into(),
+            body: Some(Body::Notice(StoredNotice { event: "notice".into(), ..Default::default() })),
+            ..Default::default()
+        };
+        assert_eq!(decode_announcement(message.encode_to_vec().into()).unwrap().notice, None);
+    }
+
+    #[test]
+    fn sessions_and_notices_are_read_as_they_were_written() {
+        let (notice, expires) = decode_notice(encode_notice(&a_notice(), 9)).unwrap();
+        assert_eq!((notice, expires), (a_notice(), 9));
+        let gateway = GatewayId(0xfeed);
+        let session = SessionRecord {
+            id: SessionId::random(),
+            gateway,
+            gateway_name: GatewayName::new("gw:1").unwrap(),
+            namespace: Namespace::new("/notice").unwrap(),
+            socket_id: "abc".into(),
+            connected_at_ms: 5,
+            transport: Transport::Polling,
+            user_agent: None,
+            device: Some(Device::new("phone").unwrap()),
+        };
+        let value = encode_session(gateway, &session);
+        assert!(value.starts_with(b"000000000000feed"));
+        assert_eq!(decode_session(session.id.to_string().as_bytes(), &value).unwrap(), session);
+        assert!(decode_session(b"zz", &value).is_err());
+        assert!(decode_session(session.id.to_string().as_bytes(), b"short").is_err());
+    }
+}

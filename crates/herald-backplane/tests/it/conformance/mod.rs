@@ -1,0 +1,97 @@
+//! The promises of `herald_backplane::port`, one test each. A check takes a
+//! fixture and knows nothing of what is behind it; [`conformance`] makes all of
+//! them tests of one implementation.
+
+pub(crate) mod channels;
+pub(crate) mod cursors;
+pub(crate) mod dispatching;
+pub(crate) mod leases;
+pub(crate) mod limits;
+pub(crate) mod pages;
+pub(crate) mod reaping;
+pub(crate) mod sessions;
+
+use std::time::Duration;
+
+use crate::support::Fixture;
+
+/// Runs one check; none may take longer than this.
+pub(crate) async fn run(fixture: Fixture, check: impl AsyncFnOnce(&Fixture)) {
+    let limit = Duration::from_secs(60);
+    tokio::time::timeout(limit, check(&fixture)).await.expect("the check comes to an end");
+}
+
+/// Makes every check a test on the storages that `$fixture` opens.
+macro_rules! conformance {
+    ($fixture:path) => {
+        $crate::conformance::conformance! { @tests $fixture;
+            channels:
+                who_falls_behind_is_told_to_doubt,
+                what_is_too_large_for_a_channel_is_announced_and_read,
+                payload_bytes_and_trace_context_survive;
+            cursors:
+                the_start_is_all_that_is_kept_without_a_gap,
+                a_cursor_that_names_a_kept_notice_goes_on_after_it,
+                a_cursor_at_the_floor_misses_nothing,
+                a_cursor_below_the_floor_is_expired,
+                a_cursor_that_names_nothing_there_is_reset,
+                an_inbox_that_never_had_a_notice_has_a_beginning,
+                a_user_without_an_inbox_has_an_empty_page,
+                the_beginning_of_nobodys_inbox_goes_on_in_any,
+                the_tip_is_where_to_go_on_from;
+            dispatching:
+                all_gateways_see_one_order_and_it_is_the_inboxs,
+                a_racing_connect_finds_the_notice_or_is_told,
+                only_owners_are_told,
+                a_gateway_is_told_once_for_all_sessions_of_a_user,
+                targets_are_the_sessions_of_that_moment,
+                who_does_not_listen_is_a_target_unheard,
+                user_ids_of_any_kind_do_not_mix,
+                many_users_at_once;
+            leases:
+                a_name_is_held_by_one_at_a_time,
+                of_many_at_once_one_gets_the_name,
+                a_restart_takes_over_what_its_name_left,
+                who_stopped_listening_is_taken_over_and_refused,
+                a_released_lease_leaves_nothing,
+                who_lost_its_lease_hears_it_and_is_refused,
+                a_session_of_a_lost_lease_does_not_stay;
+            limits:
+                count_removes_the_oldest,
+                bytes_remove_the_oldest,
+                a_notice_over_the_limit_is_kept_alone,
+                age_removes_and_the_floor_remembers,
+                a_user_long_silent_is_forgotten;
+            pages:
+                pages_are_bounded_by_count,
+                pages_are_bounded_by_bytes_but_never_empty,
+                the_first_page_of_a_connect_is_a_page_like_any,
+                the_notifier_may_ask_for_less;
+            reaping:
+                a_lapsed_gateway_is_left_out_of_presence_in_time,
+                only_what_lapsed_is_reaped_and_once,
+                nobody_reaps_before_a_whole_healthy_lease,
+                a_session_that_moved_on_is_not_reaped;
+            sessions:
+                presence_is_in_the_order_asked_and_oldest_first,
+                a_disconnect_takes_that_session_alone,
+                a_disconnect_takes_only_its_own,
+                registering_again_replaces,
+                a_session_moves_to_the_lease_that_registered_it_last;
+        }
+    };
+    (@tests $fixture:path; $($module:ident: $($check:ident),+;)+) => {$(
+        mod $module {
+            #[allow(unused_imports, reason = "the path may be absolute")]
+            use super::*;
+
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn $check() {
+                    $crate::conformance::run($fixture(), $crate::conformance::$module::$check).await;
+                }
+            )+
+        }
+    )+};
+}
+pub(crate) use conformance;
