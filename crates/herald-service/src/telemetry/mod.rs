@@ -1,0 +1,147 @@
+//! Logs, and traces where a collector is configured.
+
+mod options;
+mod traceparent;
+
+use std::{io::IsTerminal, time::Duration};
+
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use tracing::{Level, Subscriber};
+use tracing_subscriber::{
+    Layer, filter::FilterFn, filter::filter_fn, layer::SubscriberExt as _, registry::LookupSpan,
+    util::SubscriberInitExt as _,
+};
+
+pub use options::{LogFormat, TelemetryOptions};
+pub use traceparent::{TraceContext, current_traceparent};
+
+/// Keeps the exporter until the end of the process; [`flush`](Self::flush) it there.
+#[must_use = "without it the last spans are lost"]
+#[derive(Debug)]
+pub struct TelemetryGuard {
+    provider: Option<SdkTracerProvider>,
+}
+
+/// Telemetry that cannot be set up. Not retryable: it is the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter directive is not valid.
+    #[error("the log filter {directive:?} is not valid")]
+    Filter {
+        /// The directive as given.
+        directive: String,
+        /// What is wrong with it.
+        source: tracing_subscriber::filter::ParseError,
+    },
+    /// The exporter cannot be built.
+    #[error("cannot export traces to {endpoint}")]
+    Exporter {
+        /// The collector's address.
+        endpoint: String,
+        /// What is wrong.
+        source: ExporterBuildError,
+    },
+}
+
+/// Sets up logs on standard error, and traces when there is an endpoint. Call it inside the
+/// runtime that the process runs in.
+///
+/// The subscriber is one for the process, because `tracing` allows no other: where one is
+/// installed already (by a test, or by an earlier call) it stays, and the guard does nothing.
+pub fn init(options: &TelemetryOptions) -> Result<TelemetryGuard, TelemetryError> {
+    let filter = options::parse_filter(&options.filter)
+        .map_err(|source| TelemetryError::Filter { directive: options.filter.clone(), source })?;
+    let provider = options.otlp_endpoint.as_deref().map(|endpoint| provider(options, endpoint));
+    let provider = provider.transpose()?;
+    let traces = provider.as_ref().map(|provider| {
+        tracing_opentelemetry::layer()
+            .with_tracer(provider.tracer("herald"))
+            .with_filter(exported())
+    });
+    let installed = tracing_subscriber::registry()
+        // The log's filter is the log's alone: `HERALD_LOG=error` must not cut traces.
+        .with(log_layer(options.format).with_filter(filter))
+        .with(traces)
+        .try_init()
+        .is_ok();
+    Ok(TelemetryGuard { provider: provider.filter(|_| installed) })
+}
+
+impl TelemetryGuard {
+    /// Sends what has not been sent, for at most `deadline`. Blocks: call it on a thread that may,
+    /// while the runtime is still there. Failing is logged, since nothing else can be done.
+    pub fn flush(self, deadline: Duration) {
+        let Some(provider) = self.provider else {
+            return;
+        };
+        if let Err(error) = provider.shutdown_with_timeout(deadline) {
+            tracing::warn!(%error, "the last spans were not exported");
+        }
+    }
+}
+
+fn log_layer<S>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    match format {
+        LogFormat::Human => layer.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
+    }
+}
+
+/// Our own spans and events. Those of the exporter's HTTP/2 would feed on themselves.
+fn exported() -> FilterFn {
+    filter_fn(|metadata| {
+        metadata.target().starts_with("herald") && *metadata.level() <= Level::INFO
+    })
+}
+
+fn provider(
+    options: &TelemetryOptions,
+    endpoint: &str,
+) -> Result<SdkTracerProvider, TelemetryError> {
+    let exporter = SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .build()
+        .map_err(|source| TelemetryError::Exporter { endpoint: endpoint.to_owned(), source })?;
+    // The batch queue is bounded (2,048 spans); what does not fit is dropped by the SDK.
+    let resource = Resource::builder().with_service_name(options.service_name.clone()).build();
+    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(endpoint: Option<&str>) -> TelemetryOptions {
+        TelemetryOptions {
+            otlp_endpoint: endpoint.map(str::to_owned),
+            ..TelemetryOptions::for_service("herald-test")
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn setting_up_twice_is_harmless_and_flushing_ends_in_time() {
+        let first = init(&options(None)).unwrap();
+        // A collector that is not there, and a subscriber that is there already.
+        let second = init(&options(Some("http://127.0.0.1:1"))).unwrap();
+        tokio::task::spawn_blocking(move || {
+            first.flush(Duration::from_secs(1));
+            second.flush(Duration::from_secs(1));
+        })
+        .await
+        .unwrap();
+    }
+
+    #[test]
+    fn a_bad_filter_is_named() {
+        let options = TelemetryOptions { filter: "herald=loud".into(), ..options(None) };
+        let error = init(&options).unwrap_err();
+        assert!(error.to_string().contains("herald=loud"), "{error}");
+    }
+}
