@@ -1,0 +1,87 @@
+//! How many calls may be under way.
+
+use std::sync::Arc;
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use crate::{call::Protocol, error::Error, metrics};
+
+/// Bounds the calls under way, over both protocols together. Asked before a call's message is
+/// read, so that it bounds memory too. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Admission {
+    places: Arc<Semaphore>,
+    limit: usize,
+}
+
+/// One call's place, free again when the last clone is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Permit(Arc<Place>);
+
+#[derive(Debug)]
+struct Place {
+    _permit: OwnedSemaphorePermit,
+    protocol: Protocol,
+    since: Instant,
+}
+
+impl Admission {
+    /// At most `limit` calls.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(limit)), limit }
+    }
+
+    /// A place for one call; never waits, since a queue would only make everybody late.
+    pub(crate) fn admit(&self, protocol: Protocol) -> Result<Permit, Error> {
+        match Arc::clone(&self.places).try_acquire_owned() {
+            Ok(permit) => {
+                metrics::calls_in_flight(protocol.name(), 1.0);
+                let since = Instant::now();
+                Ok(Permit(Arc::new(Place { _permit: permit, protocol, since })))
+            }
+            Err(_) => {
+                metrics::refused(protocol.name(), "busy");
+                Err(Error::Busy { limit: self.limit })
+            }
+        }
+    }
+
+    /// Calls under way now.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.limit - self.places.available_permits()
+    }
+}
+
+impl Permit {
+    /// When the call was admitted: its head was there, its message perhaps not yet.
+    pub(crate) fn since(&self) -> Instant {
+        self.0.since
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        metrics::calls_in_flight(self.protocol.name(), -1.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beyond_the_limit_calls_are_refused_and_a_place_comes_back() {
+        let admission = Admission::new(1);
+        let first = admission.admit(Protocol::Grpc).unwrap();
+        let clone = first.clone();
+        drop(first);
+        assert!(matches!(admission.admit(Protocol::Http), Err(Error::Busy { limit: 1 })));
+        assert_eq!(admission.in_flight(), 1);
+        drop(clone);
+        assert_eq!(admission.in_flight(), 0);
+        assert!(admission.admit(Protocol::Http).is_ok());
+    }
+}

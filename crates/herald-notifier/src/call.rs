@@ -1,0 +1,202 @@
+//! One call, from whichever protocol it came.
+
+use std::{future::Future, time::Duration};
+
+use herald_backplane::{BackplaneError, NotifierPort};
+use herald_service::telemetry::TraceContext;
+use tokio::time::{Instant, timeout_at};
+use tonic::Code;
+
+use crate::{
+    admission::Permit,
+    error::{Error, Work, code_name},
+    field::Names,
+    metrics,
+    validate::Limits,
+};
+
+/// What every call needs.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The backplane.
+    pub(crate) port: NotifierPort,
+    /// The limits in force.
+    pub(crate) limits: Limits,
+    /// How long a call may take whose caller sets no deadline, or a later one.
+    pub(crate) call_deadline: Duration,
+}
+
+/// What was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rpc {
+    SendNotice,
+    BatchSendNotices,
+    ListNotices,
+    BatchGetPresence,
+    DisconnectUser,
+    Broadcast,
+}
+
+impl Rpc {
+    /// Its name, as in the proto.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::SendNotice => "SendNotice",
+            Self::BatchSendNotices => "BatchSendNotices",
+            Self::ListNotices => "ListNotices",
+            Self::BatchGetPresence => "BatchGetPresence",
+            Self::DisconnectUser => "DisconnectUser",
+            Self::Broadcast => "Broadcast",
+        }
+    }
+}
+
+/// How it was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Grpc,
+    Http,
+}
+
+impl Protocol {
+    /// Its name in logs and figures.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http",
+        }
+    }
+}
+
+/// A call under way.
+#[derive(Debug)]
+pub(crate) struct Call {
+    rpc: Rpc,
+    protocol: Protocol,
+    started: Instant,
+    /// When the caller must have its answer.
+    deadline: Instant,
+    trace: TraceContext,
+    // Held until the call ends.
+    _permit: Option<Permit>,
+}
+
+impl Call {
+    /// A call that began when it was admitted. `allowed` is what the caller gives it, if it says so.
+    pub(crate) fn begin(
+        context: &Context,
+        rpc: Rpc,
+        protocol: Protocol,
+        allowed: Option<Duration>,
+        traceparent: Option<&str>,
+        permit: Option<Permit>,
+    ) -> Self {
+        let started = permit.as_ref().map_or_else(Instant::now, Permit::since);
+        let allowed = allowed
+            .map_or(context.call_deadline, |allowed| short_of(allowed).min(context.call_deadline));
+        let trace = TraceContext::extract(traceparent);
+        let deadline = started + allowed;
+        Self { rpc, protocol, started, deadline, trace, _permit: permit }
+    }
+
+    /// How the caller calls the fields.
+    pub(crate) fn names(&self) -> Names {
+        match self.protocol {
+            Protocol::Grpc => Names::Proto,
+            Protocol::Http => Names::Json,
+        }
+    }
+
+    /// Does the call's work, inside its span and counted.
+    pub(crate) async fn run<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let (rpc, protocol) = (self.rpc.name(), self.protocol.name());
+        let span = tracing::info_span!(
+            "call",
+            otel.name = rpc,
+            otel.kind = "server",
+            rpc,
+            protocol,
+            code = tracing::field::Empty,
+        );
+        // On the heap: a handler's future is large, and is moved several times on its way.
+        let result = self.trace.clone().in_span(span.clone(), Box::pin(work)).await;
+        let code = result.as_ref().map_or_else(Error::code, |_| Code::Ok);
+        span.record("code", code_name(code));
+        metrics::call(rpc, protocol, code, self.started.elapsed());
+        if let Err(error) = &result {
+            tracing::debug!(parent: &span, code = code_name(code), %error, "call failed");
+        }
+        result
+    }
+
+    /// Awaits a call to the backplane, within the deadline of this one.
+    pub(crate) async fn backplane<T>(
+        &self,
+        work: Work,
+        answer: impl Future<Output = Result<T, BackplaneError>>,
+    ) -> Result<T, Error> {
+        match timeout_at(self.deadline, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the backplane failed");
+                Err(Error::backplane(&error, work))
+            }
+            Err(_) => Err(Error::Late(work)),
+        }
+    }
+
+    /// Whether the deadline has passed.
+    pub(crate) fn is_late(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+}
+
+/// A bit less than what the caller allows, so that it gets the answer rather than its own
+/// time-out: the answer says what is known.
+fn short_of(allowed: Duration) -> Duration {
+    allowed - (allowed / 10).min(Duration::from_millis(50))
+}
+
+/// The value of a `grpc-timeout` header: at most eight digits and a unit. `None` for anything
+/// else, which counts as absent.
+pub(crate) fn grpc_timeout(value: &str) -> Option<Duration> {
+    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3_600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grpc_timeouts_are_read_as_specified() {
+        assert_eq!(grpc_timeout("100m"), Some(Duration::from_millis(100)));
+        assert_eq!(grpc_timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3_600)));
+        assert_eq!(grpc_timeout("1S"), Some(Duration::from_secs(1)));
+        for bad in ["", "S", "1", "+1S", "-1S", "1.5S", "123456789S", "1s", "1é", "é"] {
+            assert_eq!(grpc_timeout(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_answer_leaves_before_the_callers_deadline() {
+        assert_eq!(short_of(Duration::from_secs(10)), Duration::from_millis(9_950));
+        assert_eq!(short_of(Duration::from_millis(100)), Duration::from_millis(90));
+        assert_eq!(short_of(Duration::ZERO), Duration::ZERO);
+    }
+}

@@ -1,0 +1,156 @@
+//! The same calls as JSON over HTTP.
+
+mod answer;
+mod body;
+pub(crate) mod connection;
+mod query;
+mod request;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Path, Request, State, rejection::PathRejection},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+    routing::{get, post},
+};
+use http::{HeaderValue, Uri, header};
+
+use crate::{
+    admission::{Admission, Permit},
+    batch,
+    call::{Call, Context, Protocol, Rpc},
+    config::Options,
+    error::Error,
+    list, presence, send, validate,
+};
+
+/// The API's description, as served.
+const OPENAPI: &str = include_str!("../openapi/openapi.json");
+
+/// What the routes need.
+#[derive(Clone)]
+struct Http {
+    context: Arc<Context>,
+    admission: Admission,
+    body_timeout: Duration,
+}
+
+/// All that is served.
+pub(crate) fn router(context: Arc<Context>, admission: Admission, options: &Options) -> Router {
+    let http = Http { context, admission, body_timeout: options.body_timeout };
+    Router::new()
+        .route("/v1/notices", post(send_notice))
+        .route("/v1/notices:batch", post(batch_send_notices))
+        .route("/v1/users/{user_id}/notices", get(list_notices))
+        .route("/v1/presence:query", post(batch_get_presence))
+        .route("/v1/users/{user_action}", post(disconnect_user))
+        .route("/v1/broadcast", post(broadcast))
+        .route_layer(from_fn_with_state(http.clone(), admit))
+        .route("/openapi.json", get(openapi))
+        .method_not_allowed_fallback(async |method| answer::error(&Error::NoMethod(method)))
+        .fallback(async || answer::error(&Error::NoPath))
+        .with_state(http)
+}
+
+/// Takes a place among the calls under way before anything of the body is read.
+async fn admit(State(http): State<Http>, mut request: Request, next: Next) -> Response {
+    match http.admission.admit(Protocol::Http) {
+        Ok(permit) => {
+            request.extensions_mut().insert(permit);
+            next.run(request).await
+        }
+        Err(error) => answer::error(&error),
+    }
+}
+
+impl Http {
+    /// The call that a request makes.
+    fn begin(&self, rpc: Rpc, request: &mut Request) -> Call {
+        let permit = request.extensions_mut().remove::<Permit>();
+        let traceparent = request.headers().get("traceparent");
+        let traceparent = traceparent.and_then(|value| value.to_str().ok());
+        Call::begin(&self.context, rpc, Protocol::Http, None, traceparent, permit)
+    }
+
+    /// The JSON text of a request.
+    async fn body(&self, request: Request) -> Result<bytes::Bytes, Error> {
+        body::read(request, self.context.limits.batch_bytes, self.body_timeout).await
+    }
+}
+
+async fn send_notice(State(http): State<Http>, mut request: Request) -> Response {
+    let call = http.begin(Rpc::SendNotice, &mut request);
+    let result = call.run(async {
+        let request = request::send_notice(&http.body(request).await?)?;
+        send::send_notice(&http.context, &call, request).await
+    });
+    answer::json(result.await.as_ref().map(answer::SendNotice::from))
+}
+
+async fn batch_send_notices(State(http): State<Http>, mut request: Request) -> Response {
+    let call = http.begin(Rpc::BatchSendNotices, &mut request);
+    let result = call.run(async {
+        let body = http.body(request).await?;
+        batch::send(&http.context, &call, request::batch(&body)?, body.len()).await
+    });
+    answer::json(result.await.as_deref().map(answer::BatchSendNotices::from))
+}
+
+async fn list_notices(
+    State(http): State<Http>,
+    user_id: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    mut request: Request,
+) -> Response {
+    let call = http.begin(Rpc::ListNotices, &mut request);
+    let result = call.run(async {
+        let request = query::list_notices(user_id.ok().map(|Path(id)| id), &uri)?;
+        list::list_notices(&http.context, &call, request).await
+    });
+    match result.await.as_ref().map(answer::ListNotices::try_from) {
+        Ok(Ok(page)) => answer::json(Ok(page)),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "a notice in the inbox is not JSON");
+            answer::error(&Error::Internal)
+        }
+        Err(error) => answer::error(error),
+    }
+}
+
+async fn batch_get_presence(State(http): State<Http>, mut request: Request) -> Response {
+    let call = http.begin(Rpc::BatchGetPresence, &mut request);
+    let result = call.run(async {
+        let request = request::presence(&http.body(request).await?)?;
+        presence::batch_get_presence(&http.context, &call, request).await
+    });
+    answer::json(result.await.as_ref().map(answer::BatchGetPresence::from))
+}
+
+/// `/v1/users/{id}:disconnect`. The router knows no suffixes, and a colon inside an id comes
+/// encoded or stands further left.
+async fn disconnect_user(State(http): State<Http>, mut request: Request) -> Response {
+    if !request.uri().path().ends_with(":disconnect") {
+        return answer::error(&Error::NoPath);
+    }
+    let call = http.begin(Rpc::DisconnectUser, &mut request);
+    not_offered(&call, Rpc::DisconnectUser).await
+}
+
+async fn broadcast(State(http): State<Http>, mut request: Request) -> Response {
+    let call = http.begin(Rpc::Broadcast, &mut request);
+    not_offered(&call, Rpc::Broadcast).await
+}
+
+async fn not_offered(call: &Call, rpc: Rpc) -> Response {
+    let result: Result<(), Error> = call.run(async { Err(validate::not_offered_rpc(rpc)) }).await;
+    answer::json(result.as_ref())
+}
+
+async fn openapi() -> Response {
+    let mut response = Response::new(OPENAPI.into());
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}

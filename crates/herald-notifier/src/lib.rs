@@ -1,0 +1,51 @@
+//! The service that backends call: gRPC, and the same as JSON over HTTP.
+//!
+//! # The walk
+//! One file a step: `grpc.rs` (and `http.rs`, which ends in the same) takes a call in,
+//! `validate.rs` says everything that is wrong with it, `send.rs` hands the notice to the
+//! backplane and answers what is known. `batch.rs`, `list.rs` and `presence.rs` stand beside
+//! `send.rs`. `call.rs` is what every call has (deadline, trace, figures), `error.rs` the one table
+//! of errors for both protocols, `admission.rs` the bound on calls under way.
+//!
+//! # What it holds to
+//! - Accepted means appended: an answer of OK was written to the user's inbox.
+//! - A refusal says whether nothing happened or whether that is unknown.
+//! - What this version does not offer is refused by name, never ignored.
+//! - It starts without the backplane and waits for it, saying so at `/ready` and in the gRPC health
+//!   service.
+//!
+//! ```no_run
+//! use herald_backplane::{Backplane, BackplaneOptions};
+//! use herald_notifier::{Notifier, Options};
+//! use herald_service::{Readiness, Shutdown};
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let backplane = Backplane::open(&BackplaneOptions::default())?;
+//! let notifier = Notifier::bind(Options::default(), backplane, &Readiness::new()).await?;
+//! println!("gRPC at {}", notifier.grpc_address());
+//! notifier.run(Shutdown::new()).await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod accept;
+mod admission;
+mod batch;
+mod call;
+mod config;
+mod error;
+mod field;
+mod grpc;
+mod health;
+mod http;
+mod list;
+mod metrics;
+mod page_token;
+mod presence;
+mod reaper;
+mod send;
+mod service;
+mod validate;
+
+pub use config::{Options, ProcessOptions};
+pub use service::{Notifier, RunError, serve};

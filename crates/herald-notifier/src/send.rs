@@ -1,0 +1,160 @@
+//! One notice: into the inbox and to the gateways that own a session of its user.
+
+use herald_backplane::{Dispatched, Target};
+use herald_core::{Notice, NoticeId};
+use herald_proto::{
+    api::{self, Outcome, SessionState},
+    time::timestamp_from_unix_ms,
+};
+use herald_service::telemetry::current_traceparent;
+use tokio::time::Instant;
+use tonic::Code;
+
+use crate::{
+    call::{Call, Context},
+    error::{Error, Work},
+    field::Path,
+    metrics,
+    validate::{self, Sendable},
+};
+
+/// Serves SendNotice.
+pub(crate) async fn send_notice(
+    context: &Context,
+    call: &Call,
+    request: api::SendNoticeRequest,
+) -> Result<api::SendNoticeResponse, Error> {
+    let result = match validate::notice(request, &Path::root(call.names()), &context.limits) {
+        Ok(sendable) => send(context, call, sendable).await,
+        Err(error) => Err(error),
+    };
+    count(&result);
+    result
+}
+
+/// Sends what was checked. Success means accepted.
+pub(crate) async fn send(
+    context: &Context,
+    call: &Call,
+    Sendable { user, event, payload }: Sendable,
+) -> Result<api::SendNoticeResponse, Error> {
+    if call.is_late() {
+        return Err(Error::NotTried);
+    }
+    let notice = Notice { event, payload, traceparent: current_traceparent() };
+    let started = Instant::now();
+    let dispatched = call.backplane(Work::Send, context.port.dispatch(&user, &notice)).await?;
+    metrics::dispatched(started.elapsed());
+    Ok(response(dispatched))
+}
+
+/// Counts what became of a notice.
+pub(crate) fn count(result: &Result<api::SendNoticeResponse, Error>) {
+    match result {
+        Ok(response) => {
+            let outcome = response.outcome().as_str_name();
+            metrics::notice(outcome.trim_start_matches("OUTCOME_"), Code::Ok);
+            let counts = response.counts.unwrap_or_default();
+            metrics::targets(counts.accepted, counts.unheard);
+        }
+        Err(error) => metrics::notice("NONE", error.code()),
+    }
+}
+
+fn response(Dispatched { place, mut targets, .. }: Dispatched) -> api::SendNoticeResponse {
+    targets.sort_by_key(|target| target.session.connected_at_ms);
+    let (heard, unheard): (Vec<_>, Vec<_>) = targets.iter().partition(|target| target.heard);
+    let counts = api::SessionCounts {
+        accepted: count_of(&heard),
+        unheard: count_of(&unheard),
+        ..Default::default()
+    };
+    let outcome = if targets.is_empty() { Outcome::Offline } else { Outcome::Accepted };
+    api::SendNoticeResponse {
+        notice_id: NoticeId(place).to_string(),
+        duplicate: false,
+        outcome: outcome.into(),
+        // Nothing beyond acceptance can be asked for yet.
+        wait_satisfied: true,
+        counts: Some(counts),
+        sessions: targets.into_iter().map(|target| session(target, place.position.ms)).collect(),
+    }
+}
+
+fn count_of(targets: &[&Target]) -> u32 {
+    u32::try_from(targets.len()).unwrap_or(u32::MAX)
+}
+
+/// What is known of one session, as of acceptance.
+fn session(Target { session, heard }: Target, accepted_at_ms: u64) -> api::SessionOutcome {
+    let state = if heard { SessionState::Accepted } else { SessionState::Unheard };
+    api::SessionOutcome {
+        session_id: session.id.to_string(),
+        gateway: session.gateway_name.to_string(),
+        namespace: session.namespace.to_string(),
+        device: session.device.map(|device| device.to_string()),
+        state: state.into(),
+        time: Some(timestamp_from_unix_ms(accepted_at_ms)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use herald_core::{
+        Device, Epoch, GatewayId, GatewayName, Namespace, Place, Position, SessionId,
+        SessionRecord, Transport,
+    };
+
+    use super::*;
+
+    fn target(connected_at_ms: u64, heard: bool) -> Target {
+        let session = SessionRecord {
+            id: SessionId(connected_at_ms.into()),
+            gateway: GatewayId(1),
+            gateway_name: GatewayName::new("gateway-1:8013").unwrap(),
+            namespace: Namespace::new("/notice").unwrap(),
+            socket_id: "s".into(),
+            connected_at_ms,
+            transport: Transport::WebSocket,
+            user_agent: None,
+            device: (connected_at_ms == 1).then(|| Device::new("laptop").unwrap()),
+        };
+        Target { session, heard }
+    }
+
+    fn answer(targets: Vec<Target>) -> api::SendNoticeResponse {
+        let position = Position { ms: 1_000, seq: 2 };
+        response(Dispatched { place: Place { position, random: 0xab }, epoch: Epoch(1), targets })
+    }
+
+    #[test]
+    fn nobody_there_is_offline_and_still_accepted() {
+        let answer = answer(vec![]);
+        assert_eq!(answer.outcome(), Outcome::Offline);
+        assert_eq!(answer.notice_id, "1000-2-000000ab");
+        assert!(answer.wait_satisfied && !answer.duplicate && answer.sessions.is_empty());
+    }
+
+    #[test]
+    fn sessions_are_told_one_by_one_in_the_order_they_connected() {
+        let answer = answer(vec![target(3, true), target(1, true), target(2, false)]);
+        assert_eq!(answer.outcome(), Outcome::Accepted);
+        let states: Vec<SessionState> = answer.sessions.iter().map(|s| s.state()).collect();
+        assert_eq!(states, [SessionState::Accepted, SessionState::Unheard, SessionState::Accepted]);
+        let counts = answer.counts.unwrap();
+        assert_eq!((counts.accepted, counts.unheard), (2, 1));
+        let first = &answer.sessions[0];
+        assert_eq!(
+            (first.gateway.as_str(), first.namespace.as_str()),
+            ("gateway-1:8013", "/notice")
+        );
+        assert_eq!(first.device.as_deref(), Some("laptop"));
+        assert_eq!(answer.sessions[1].device, None);
+        assert_eq!(first.time, Some(timestamp_from_unix_ms(1_000)));
+    }
+
+    #[test]
+    fn a_notice_that_nobody_heard_is_accepted_all_the_same() {
+        assert_eq!(answer(vec![target(1, false)]).outcome(), Outcome::Accepted);
+    }
+}

@@ -1,0 +1,171 @@
+//! A notifier, from its sockets to its end.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use herald_backplane::{Backplane, BackplaneOptions};
+use herald_service::{
+    AdminPort, BindError, Bound, Condition, DeadlineExceeded, Failure, Process, Readiness,
+    Shutdown, bind,
+};
+use tokio::task::JoinSet;
+use tonic_health::server::HealthReporter;
+
+use crate::{
+    admission::Admission,
+    call::Context,
+    config::{ADMIN_LISTEN, GRPC_LISTEN, HTTP_LISTEN, Options, ProcessOptions},
+    grpc, health, http, metrics, reaper,
+    validate::Limits,
+};
+
+/// A notifier whose sockets are bound and not yet served. Any number of them can live in one
+/// process.
+#[derive(Debug)]
+pub struct Notifier {
+    options: Options,
+    grpc: Bound,
+    http: Bound,
+    backplane: Backplane,
+    readiness: Readiness,
+    backplane_ready: Condition,
+    accepting: Condition,
+}
+
+/// Why a notifier ended other than asked to. Not retryable: a new one has to be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The gRPC server failed.
+    #[error("cannot serve grpc")]
+    Grpc(#[from] tonic::transport::Error),
+    /// Calls were still under way when the time to end was over; they were cut off.
+    #[error("{calls} calls were cut off, ending was {source}")]
+    CutOff {
+        /// How many.
+        calls: usize,
+        /// The time they had.
+        source: DeadlineExceeded,
+    },
+}
+
+impl Notifier {
+    /// Binds the sockets, and declares the conditions `backplane` and `notifier` on `readiness`.
+    ///
+    /// # Errors
+    /// [`BindError`] when an address cannot be listened on.
+    pub async fn bind(
+        options: Options,
+        backplane: Backplane,
+        readiness: &Readiness,
+    ) -> Result<Self, BindError> {
+        let backplane_ready = readiness.condition("backplane");
+        let accepting = readiness.condition("notifier");
+        let grpc = bind(GRPC_LISTEN, options.grpc_listen).await?;
+        let http = bind(HTTP_LISTEN, options.http_listen).await?;
+        let readiness = readiness.clone();
+        Ok(Self { options, grpc, http, backplane, readiness, backplane_ready, accepting })
+    }
+
+    /// Where gRPC is served, with the real port.
+    #[must_use]
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc.address
+    }
+
+    /// Where HTTP is served, with the real port.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        self.http.address
+    }
+
+    /// Serves until `shutdown` is requested; then accepts nothing new, lets the calls under way
+    /// end within [`Options::drain_deadline`], and returns. The backplane may be away at any time,
+    /// at the start too: calls are then refused with UNAVAILABLE.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
+        let Self { options, grpc, http, backplane, readiness, backplane_ready, accepting } = self;
+        metrics::describe();
+        let context = Arc::new(Context {
+            port: backplane.notifier(),
+            limits: Limits {
+                payload_bytes: options.payload_bytes,
+                batch_items: options.batch_items,
+                batch_bytes: options.batch_bytes,
+                page_notices: options.page_notices,
+            },
+            call_deadline: options.call_deadline,
+        });
+        let admission = Admission::new(options.max_calls);
+        let reporter = HealthReporter::new();
+        health::not_serving(&reporter).await;
+
+        // Aborted when this is dropped, however it ends.
+        let mut background = JoinSet::new();
+        background.spawn(reaper::run(backplane.notifier()));
+        background.spawn(health::follow_backplane(backplane, backplane_ready));
+        background.spawn(health::tell(readiness, reporter.clone()));
+
+        let router = http::router(Arc::clone(&context), admission.clone(), &options);
+        let http = http::connection::serve(http.listener, router, options.head_timeout, &shutdown);
+        let grpc = grpc::serve(
+            grpc.listener,
+            context,
+            admission.clone(),
+            reporter.clone(),
+            &options,
+            &shutdown,
+        );
+        let leave = leave(&shutdown, &accepting, &mut background, reporter);
+        accepting.set_ready();
+        let serve = Box::pin(async { tokio::join!(http, grpc, leave).1 });
+        match shutdown.grace(options.drain_deadline, serve).await {
+            Ok(served) => Ok(served?),
+            Err(source) => match admission.in_flight() {
+                0 => {
+                    tracing::info!("closing connections that their clients keep open");
+                    Ok(())
+                }
+                calls => Err(RunError::CutOff { calls, source }),
+            },
+        }
+    }
+}
+
+/// Once asked to end: says so to whoever looks, so that nobody waits for nothing.
+async fn leave(
+    shutdown: &Shutdown,
+    accepting: &Condition,
+    background: &mut JoinSet<()>,
+    reporter: HealthReporter,
+) {
+    shutdown.requested().await;
+    accepting.set_not_ready("shutting down");
+    background.shutdown().await;
+    health::end(reporter).await;
+}
+
+/// Serves a notifier with its admin port: the body of `main`.
+///
+/// # Errors
+/// Whatever keeps it from starting, and [`RunError`].
+pub async fn serve(options: ProcessOptions, process: Process) -> Result<(), Failure> {
+    let ProcessOptions { notifier, backplane, admin_listen } = options;
+    warn_if_alone(&backplane);
+    let admin = bind(ADMIN_LISTEN, admin_listen).await?;
+    let backplane = Backplane::open(&backplane).map_err(Failure::bad_configuration)?;
+    let notifier = Notifier::bind(notifier, backplane, &process.readiness).await?;
+    let admin = AdminPort::serve(admin, process.readiness, process.metrics);
+    let outcome = notifier.run(process.shutdown).await;
+    admin.stop().await;
+    Ok(outcome?)
+}
+
+fn warn_if_alone(backplane: &BackplaneOptions) {
+    if backplane.url.starts_with("memory:") {
+        tracing::warn!(
+            "the backplane is this process's own, so notices reach no gateway; \
+             give all services the same redis:// address"
+        );
+    }
+}

@@ -1,0 +1,393 @@
+//! From what callers sent to what is known to be right.
+//!
+//! Everything wrong with a request is found at once. What this version does not offer is refused
+//! by name, never ignored; [`NOT_OFFERED`] and [`not_offered_rpc`] are all there is of that.
+
+use herald_backplane::Since;
+use herald_core::{Cursor, EventName, Payload, UserId};
+use herald_proto::{
+    api::{self, WaitFor, send_notice_request},
+    json::value_to_json,
+};
+
+use crate::{
+    call::Rpc,
+    error::Error,
+    field::{Path, Violations},
+    page_token,
+};
+
+/// Longest `ref` of an item of a batch, in bytes.
+const REF_BYTES: usize = 128;
+
+/// Most users in one question about presence.
+const PRESENCE_USERS: usize = 1_000;
+
+/// Fields of a notice that this version does not offer, and whether a request asks for them.
+const NOT_OFFERED: [(&str, IsAsked); 5] = [
+    ("volatile", |request| request.volatile),
+    ("ttl", |request| request.ttl.is_some()),
+    ("idempotency_key", |request| !request.idempotency_key.is_empty()),
+    ("wait_for", |request| !matches!(request.wait_for(), WaitFor::Unspecified | WaitFor::Accepted)),
+    ("wait_timeout", |request| request.wait_timeout.is_some()),
+];
+
+type IsAsked = fn(&api::SendNoticeRequest) -> bool;
+
+/// The answer to an rpc that this version does not offer.
+pub(crate) fn not_offered_rpc(rpc: Rpc) -> Error {
+    Error::NotOffered(rpc.name().to_owned())
+}
+
+/// The limits that requests are held to.
+#[derive(Debug, Clone)]
+pub(crate) struct Limits {
+    /// Largest payload, in bytes of JSON text.
+    pub(crate) payload_bytes: usize,
+    /// Most items in a batch.
+    pub(crate) batch_items: usize,
+    /// Largest batch, in bytes as encoded.
+    pub(crate) batch_bytes: usize,
+    /// Most notices on a page of an inbox.
+    pub(crate) page_notices: u32,
+}
+
+/// A notice that may be sent.
+#[derive(Debug)]
+pub(crate) struct Sendable {
+    pub(crate) user: UserId,
+    pub(crate) event: EventName,
+    pub(crate) payload: Payload,
+}
+
+/// Checks one notice; `at` is where it stands in the request.
+pub(crate) fn notice(
+    request: api::SendNoticeRequest,
+    at: &Path<'_>,
+    limits: &Limits,
+) -> Result<Sendable, Error> {
+    let mut violations = Violations::default();
+    if WaitFor::try_from(request.wait_for).is_err() {
+        let wait_for = request.wait_for;
+        violations.add(at.field("wait_for"), format_args!("is no value of WaitFor: {wait_for}"));
+    }
+    let not_offered: Vec<String> = NOT_OFFERED
+        .iter()
+        .filter(|(_, asked)| asked(&request))
+        .map(|(name, _)| at.field(name).to_string())
+        .collect();
+
+    let user = violations.check(at.field("user_id"), UserId::new(&request.user_id));
+    let event = match request.event.as_str() {
+        "" => Some(EventName::notice()),
+        event => violations.check(at.field("event"), EventName::new(event)),
+    };
+    let payload = payload(request.payload, at, limits, &mut violations);
+    violations.finish()?;
+    if !not_offered.is_empty() {
+        return Err(Error::NotOffered(not_offered.join(", ")));
+    }
+    match (user, event, payload) {
+        (Some(user), Some(event), Some(payload)) => Ok(Sendable { user, event, payload }),
+        // Each absence was noted as a violation.
+        _ => Err(Error::Internal),
+    }
+}
+
+fn payload(
+    payload: Option<send_notice_request::Payload>,
+    at: &Path<'_>,
+    limits: &Limits,
+    violations: &mut Violations,
+) -> Option<Payload> {
+    let limit = limits.payload_bytes;
+    match payload {
+        None => {
+            violations.add(at.field("payload"), "is required");
+            None
+        }
+        Some(send_notice_request::Payload::Json(json)) => {
+            violations.check(at.field("json"), Payload::new(json, limit))
+        }
+        Some(send_notice_request::Payload::Data(value)) => {
+            let at = at.field("data");
+            let json = violations.check(at, value_to_json(&value))?;
+            violations.check(at, Payload::new(json, limit))
+        }
+    }
+}
+
+/// Checks a batch as a whole: how many items, and how large. `bytes` is its size as it came.
+pub(crate) fn batch(
+    items: usize,
+    bytes: usize,
+    at: &Path<'_>,
+    limits: &Limits,
+) -> Result<(), Error> {
+    let Limits { batch_items, batch_bytes, .. } = *limits;
+    let mut violations = Violations::default();
+    if !(1..=batch_items).contains(&items) {
+        let wrong = format_args!("must hold 1 to {batch_items} items, got {items}");
+        violations.add(at.field("items"), wrong);
+    }
+    if bytes > batch_bytes {
+        let wrong = format_args!("must be at most {batch_bytes} bytes in all, got {bytes}");
+        violations.add(at.field("items"), wrong);
+    }
+    violations.finish()
+}
+
+/// Checks an item of a batch; `at` is where it stands.
+pub(crate) fn item(
+    reference: &str,
+    notice: Option<api::SendNoticeRequest>,
+    at: &Path<'_>,
+    limits: &Limits,
+) -> Result<Sendable, Error> {
+    let mut violations = Violations::default();
+    if reference.len() > REF_BYTES {
+        let actual = reference.len();
+        let wrong = format_args!("must be at most {REF_BYTES} bytes of UTF-8, got {actual}");
+        violations.add(at.field("ref"), wrong);
+    }
+    let Some(notice) = notice else {
+        violations.add(at.field("notice"), "is required");
+        return violations.finish().and(Err(Error::Internal));
+    };
+    let checked = self::notice(notice, &at.field("notice"), limits);
+    match checked {
+        Err(Error::Invalid(others)) => {
+            for other in others.listed() {
+                violations.add(&other.field, &other.description);
+            }
+            violations.finish().and(Err(Error::Internal))
+        }
+        checked => violations.finish().and(checked),
+    }
+}
+
+/// What to read of an inbox.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) user: UserId,
+    /// From where; `None` when the cursor is not readable, which is reported and not refused.
+    pub(crate) since: Option<Since>,
+    /// The cursor as it was given, which the next page's token is bound to.
+    pub(crate) cursor: String,
+    /// Most notices on the page.
+    pub(crate) notices: u32,
+}
+
+/// Checks a question for an inbox.
+pub(crate) fn listing(
+    request: api::ListNoticesRequest,
+    at: &Path<'_>,
+    limits: &Limits,
+) -> Result<Listing, Error> {
+    let api::ListNoticesRequest { user_id, cursor, page_size, page_token } = request;
+    let mut violations = Violations::default();
+    let limit = limits.page_notices;
+    if page_size > limit {
+        let wrong = format_args!("must be at most {limit}, got {page_size}");
+        violations.add(at.field("page_size"), wrong);
+    }
+    let user = violations.check(at.field("user_id"), UserId::new(&user_id));
+    // Neither can be read without knowing whose it is.
+    let since = user.as_ref().and_then(|user| match (page_token.as_str(), cursor.as_str()) {
+        ("", "") => Some(Since::Start),
+        ("", cursor) => Cursor::decode(cursor, user).ok().map(Since::After),
+        (token, cursor) => {
+            let place = page_token::decode(token, user, cursor);
+            violations.check(at.field("page_token"), place).map(Since::After)
+        }
+    });
+    violations.finish()?;
+    let user = user.ok_or(Error::Internal)?;
+    let notices = if page_size == 0 { limit } else { page_size };
+    Ok(Listing { user, since, cursor, notices })
+}
+
+/// Checks a question for presence.
+pub(crate) fn presence(
+    request: &api::BatchGetPresenceRequest,
+    at: &Path<'_>,
+) -> Result<Vec<UserId>, Error> {
+    let mut violations = Violations::default();
+    let at = at.field("user_ids");
+    let asked = request.user_ids.len();
+    if !(1..=PRESENCE_USERS).contains(&asked) {
+        violations.add(at, format_args!("must hold 1 to {PRESENCE_USERS} ids, got {asked}"));
+    }
+    let users = request
+        .user_ids
+        .iter()
+        .take(PRESENCE_USERS)
+        .enumerate()
+        .filter_map(|(index, id)| violations.check(at.item(index), UserId::new(id)))
+        .collect();
+    violations.finish()?;
+    Ok(users)
+}
+
+#[cfg(test)]
+mod tests {
+    use herald_proto::api::send_notice_request::Payload as ApiPayload;
+    use prost_types::{Duration, Value, value::Kind};
+
+    use super::*;
+    use crate::field::Names;
+
+    const LIMITS: Limits =
+        Limits { payload_bytes: 64, batch_items: 3, batch_bytes: 1_000, page_notices: 100 };
+
+    fn request(json: &'static str) -> api::SendNoticeRequest {
+        api::SendNoticeRequest {
+            user_id: "alice".into(),
+            payload: Some(ApiPayload::Json(json.into())),
+            ..Default::default()
+        }
+    }
+
+    fn check(request: api::SendNoticeRequest) -> Result<Sendable, Error> {
+        notice(request, &Path::root(Names::Proto), &LIMITS)
+    }
+
+    fn violations(error: Error) -> Vec<(String, String)> {
+        let listed = error.violations().unwrap_or_else(|| panic!("{error}")).listed().to_vec();
+        listed.into_iter().map(|v| (v.field, v.description)).collect()
+    }
+
+    #[test]
+    fn a_notice_is_taken_as_it_is_and_its_event_defaults() {
+        let sendable = check(request(r#" {"n": 12345678901234567890} "#)).unwrap();
+        assert_eq!(sendable.user.as_str(), "alice");
+        assert_eq!(sendable.event, EventName::notice());
+        assert_eq!(sendable.payload.bytes(), r#"{"n": 12345678901234567890}"#);
+    }
+
+    #[test]
+    fn everything_wrong_is_found_at_once() {
+        let bad = api::SendNoticeRequest {
+            user_id: "a\nb".into(),
+            event: "connect".into(),
+            wait_for: 99,
+            ..Default::default()
+        };
+        let fields: Vec<String> =
+            violations(check(bad).unwrap_err()).into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["wait_for", "user_id", "event", "payload"]);
+    }
+
+    #[test]
+    fn payloads_are_held_to_the_limit_in_either_form() {
+        let long = "x".repeat(70);
+        let data = Value { kind: Some(Kind::StringValue(long.clone())) };
+        for (payload, field) in [
+            (ApiPayload::Data(data), "data"),
+            (ApiPayload::Json(format!("\"{long}\"").into()), "json"),
+        ] {
+            let bad = api::SendNoticeRequest { payload: Some(payload), ..request("") };
+            let expected = "must be at most 64 bytes of JSON, got 72".to_owned();
+            assert_eq!(violations(check(bad).unwrap_err()), [(field.to_owned(), expected)]);
+        }
+    }
+
+    #[test]
+    fn a_value_that_has_no_json_is_refused() {
+        let data = Value { kind: Some(Kind::NumberValue(f64::NAN)) };
+        let bad = api::SendNoticeRequest { payload: Some(ApiPayload::Data(data)), ..request("") };
+        let listed = violations(check(bad).unwrap_err());
+        assert_eq!(listed[0].0, "data");
+        assert!(listed[0].1.contains("NaN"), "{listed:?}");
+    }
+
+    #[test]
+    fn what_is_not_offered_is_refused_by_name_and_never_ignored() {
+        type Ask = fn(&mut api::SendNoticeRequest);
+        let asked: [(&str, Ask); 7] = [
+            ("volatile", |r| r.volatile = true),
+            ("ttl", |r| r.ttl = Some(Duration::default())),
+            ("idempotency_key", |r| r.idempotency_key = "k".into()),
+            ("wait_for", |r| r.wait_for = WaitFor::Emitted.into()),
+            ("wait_for", |r| r.wait_for = WaitFor::AckedAny.into()),
+            ("wait_for", |r| r.wait_for = WaitFor::AckedAll.into()),
+            ("wait_timeout", |r| r.wait_timeout = Some(Duration::default())),
+        ];
+        for (field, ask) in asked {
+            let mut asking = request("1");
+            ask(&mut asking);
+            let error = check(asking).unwrap_err();
+            assert!(matches!(&error, Error::NotOffered(named) if named == field), "{error}");
+        }
+        let accepted =
+            api::SendNoticeRequest { wait_for: WaitFor::Accepted.into(), ..request("1") };
+        assert!(check(accepted).is_ok());
+        let two =
+            api::SendNoticeRequest { volatile: true, idempotency_key: "k".into(), ..request("1") };
+        let error = check(two).unwrap_err();
+        assert_eq!(error.to_string(), "volatile, idempotency_key: not offered by this version");
+    }
+
+    #[test]
+    fn an_item_is_checked_with_its_ref_and_its_place() {
+        let root = Path::root(Names::Json);
+        let (items, long) = (root.field("items"), "r".repeat(129));
+        let bad = api::SendNoticeRequest { user_id: String::new(), ..request("1") };
+        let error = item(&long, Some(bad), &items.item(2), &LIMITS).unwrap_err();
+        let fields: Vec<String> = violations(error).into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["items[2].ref", "items[2].notice.userId"]);
+        let error = item("", None, &items.item(0), &LIMITS).unwrap_err();
+        assert_eq!(violations(error)[0].0, "items[0].notice");
+    }
+
+    #[test]
+    fn a_batch_is_bounded_in_items_and_bytes() {
+        let root = Path::root(Names::Proto);
+        assert!(batch(3, 1_000, &root, &LIMITS).is_ok());
+        for (items, bytes, wrong) in [
+            (0, 0, "must hold 1 to 3 items, got 0"),
+            (4, 0, "must hold 1 to 3 items, got 4"),
+            (1, 1_001, "must be at most 1000 bytes in all, got 1001"),
+        ] {
+            let listed = violations(batch(items, bytes, &root, &LIMITS).unwrap_err());
+            assert_eq!(listed, [("items".to_owned(), wrong.to_owned())]);
+        }
+    }
+
+    #[test]
+    fn an_unreadable_cursor_is_no_fault_but_a_foreign_page_token_is() {
+        let root = Path::root(Names::Proto);
+        let ask = |cursor: &str, token: &str| api::ListNoticesRequest {
+            user_id: "alice".into(),
+            cursor: cursor.into(),
+            page_token: token.into(),
+            ..Default::default()
+        };
+        let listing = |request| listing(request, &root, &LIMITS);
+        assert_eq!(listing(ask("", "")).unwrap().since, Some(Since::Start));
+        assert_eq!(listing(ask("nonsense", "")).unwrap().since, None);
+        let listed = violations(listing(ask("", "nonsense")).unwrap_err());
+        assert_eq!(listed[0].0, "page_token");
+        let many = api::ListNoticesRequest { page_size: 101, ..ask("", "") };
+        let listed = violations(listing(many).unwrap_err());
+        assert_eq!(listed, [("page_size".into(), "must be at most 100, got 101".into())]);
+    }
+
+    #[test]
+    fn presence_names_every_bad_id_and_its_own_limit() {
+        let root = Path::root(Names::Json);
+        let ask = |ids: &[&str]| api::BatchGetPresenceRequest {
+            user_ids: ids.iter().map(|&id| id.to_owned()).collect(),
+        };
+        assert_eq!(presence(&ask(&["a", "b", "a"]), &root).unwrap().len(), 3);
+        let fields: Vec<String> = violations(presence(&ask(&["a", "", "\n"]), &root).unwrap_err())
+            .into_iter()
+            .map(|(field, _)| field)
+            .collect();
+        assert_eq!(fields, ["userIds[1]", "userIds[2]"]);
+        for count in [0, 1_001] {
+            let listed = violations(presence(&ask(&vec!["a"; count]), &root).unwrap_err());
+            assert_eq!(listed[0].1, format!("must hold 1 to 1000 ids, got {count}"));
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The notifier over real sockets, with the embedded backplane unless said otherwise.
+
+mod bad_input;
+mod figures;
+mod harness;
+mod inbox;
+mod lifecycle;
+mod limits;
+mod openapi;
+mod outage;
+mod presence;
+mod process;
+mod sending;
+mod standard;
