@@ -1,0 +1,159 @@
+//! Brings a session up to its inbox: on connecting, after a doubt, and for a slow socket at the
+//! socket's own pace.
+//!
+//! There is one task for each session that reads, at most one, and it ends when the session is
+//! live. Reads are bounded in number; a session that waits for its socket holds none.
+
+use std::{sync::Arc, time::Duration};
+
+use herald_backplane::{BackplaneError, Page};
+use tokio::{sync::SemaphorePermit, time::Instant};
+
+use crate::{
+    backoff::Backoff,
+    context::Context,
+    delivery::{Doubt, Next},
+    edge::CloseReason,
+    emit::Outcome,
+    figures,
+    session::{Progress, Session},
+};
+
+/// Notices emitted to one socket before others get their turn.
+const BURST: usize = 64;
+
+/// How long the registration of a new session may be tried. A client that waits longer is better
+/// off coming back: it then meets a 503 or another gateway.
+const REGISTRATION_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Starts catching up. Only for who was told to by the session: it has one catch-up at most.
+pub(crate) fn start(context: &Arc<Context>, session: Arc<Session>, doubt: Option<Doubt>) {
+    if let Some(doubt) = doubt {
+        figures::doubts(doubt).increment(1);
+    }
+    let after_full = doubt == Some(Doubt::Lagging);
+    let task = run(Arc::clone(context), session, after_full);
+    context.spawn(task);
+}
+
+async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
+    let mut room = Backoff::new(Duration::from_millis(5), Duration::from_millis(500));
+    let deadline = session
+        .is_new()
+        .then(|| Instant::now() + REGISTRATION_DEADLINE);
+    if after_full {
+        room.pause().await;
+    }
+    loop {
+        let fetched = match deadline.filter(|_| session.is_new()) {
+            Some(deadline) => tokio::time::timeout_at(deadline, fetch(&context, &session)).await,
+            None => Ok(fetch(&context, &session).await),
+        };
+        let Ok(fetched) = fetched else {
+            tracing::warn!(session = %session.id(), "session not registered in time, its transport is closed");
+            figures::refusals("unregistered").increment(1);
+            session.give_up();
+            session.close(CloseReason::Unregistered);
+            return;
+        };
+        // Ended before, or while it was registered: what was written is taken back.
+        let Some((page, permit)) = fetched.filter(|_| !session.is_gone()) else {
+            context.depart(&session, "lost");
+            return;
+        };
+        let emitted = emit(&context, &session, &page).await;
+        drop((page, permit));
+        match emitted {
+            Progress::Done(Next::Live) => return,
+            Progress::Done(Next::Read) | Progress::More => {}
+            Progress::Gone => {
+                context.depart(&session, "lost");
+                return;
+            }
+            Progress::Full { some } => {
+                if some {
+                    room.relax();
+                }
+                if wait_for_room(&context, &session, &mut room).await == Outcome::Gone {
+                    context.depart(&session, "lost");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The next page, as long as it takes; `None` once the session has ended.
+async fn fetch<'c>(
+    context: &'c Context,
+    session: &Session,
+) -> Option<(Page, SemaphorePermit<'c>)> {
+    let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+    let permits = if session.is_new() {
+        &context.registrations
+    } else {
+        &context.repairs
+    };
+    loop {
+        let port = context.lease.held().await;
+        let permit = permits.acquire().await.ok()?;
+        let request = session.begin()?;
+        let call = async {
+            if request.register {
+                let (user, record) = (session.user(), session.record());
+                port.connect(user, record, request.since).await
+            } else {
+                port.read(session.user(), request.since).await
+            }
+        };
+        let error = match context.call(call).await {
+            Ok(page) => {
+                context.figures.reads_ok.increment(1);
+                return Some((page, permit));
+            }
+            Err(error) => error,
+        };
+        drop(permit);
+        context.figures.reads_failed.increment(1);
+        session.failed(request);
+        tracing::debug!(session = %session.id(), %error, "inbox not read yet");
+        match error {
+            // All sessions are put in doubt under the new one, this one included.
+            BackplaneError::LeaseLost(_) => context.lease.other_than(port.id()).await,
+            _ => {
+                backoff.pause().await;
+                context.healthy().await;
+            }
+        }
+    }
+}
+
+/// Emits a page, letting others run in between.
+async fn emit(context: &Context, session: &Session, page: &Page) -> Progress {
+    match session.accept(page, &context.figures) {
+        Outcome::Full => return Progress::Full { some: false },
+        Outcome::Gone => return Progress::Gone,
+        Outcome::Taken | Outcome::Unreadable => {}
+    }
+    let mut done = 0;
+    loop {
+        match session.emit_page(page, &mut done, BURST, &context.figures) {
+            Progress::More => tokio::task::yield_now().await,
+            other => return other,
+        }
+    }
+}
+
+/// Tries what the socket refused again and again, until it is taken or the session has ended.
+async fn wait_for_room(context: &Context, session: &Session, room: &mut Backoff) -> Outcome {
+    loop {
+        room.pause().await;
+        if session.is_gone() {
+            return Outcome::Gone;
+        }
+        match session.flush(&context.figures) {
+            Outcome::Full => {}
+            other => return other,
+        }
+    }
+}

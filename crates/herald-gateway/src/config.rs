@@ -1,0 +1,342 @@
+//! The gateway's options.
+
+use std::{net::SocketAddr, time::Duration};
+
+use herald_backplane::BackplaneOptions;
+use herald_core::{ConnectionLimits, GatewayName, Namespace};
+use herald_service::{
+    backplane_options,
+    config::{ByteSize, Reader, Value},
+};
+
+use crate::{
+    auth::{AuthOptions, JwtOptions, MIN_SECRET_BYTES},
+    edge::{EdgeOptions, EngineOptions, Origins},
+};
+
+/// Everything a gateway can be told.
+#[derive(Debug, Clone)]
+pub struct GatewayOptions {
+    /// What operators call it, unique among those that are alive. Without one it is named after
+    /// `host` and the port that clients connect to.
+    pub name: Option<GatewayName>,
+    /// The host in the default name.
+    pub host: String,
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where `/live`, `/ready` and `/metrics` are served, if this gateway has a port for them.
+    pub admin_listen: Option<SocketAddr>,
+    /// The Socket.IO namespaces served; a client's connection to each is a session.
+    pub namespaces: Vec<Namespace>,
+    /// How clients are authenticated.
+    pub auth: AuthOptions,
+    /// What one client may ask of the gateway.
+    pub limits: ConnectionLimits,
+    /// Web pages that may connect.
+    pub origins: Origins,
+    /// The Engine.IO server.
+    pub engine: EngineOptions,
+    /// The listener.
+    pub edge: EdgeOptions,
+    /// The backplane, which [`Gateway::bind`](crate::Gateway::bind) is given already open.
+    pub backplane: BackplaneOptions,
+}
+
+/// `HERALD_CLIENT_AUTH`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ClientAuth {
+    Jwt,
+    Insecure,
+}
+
+impl Value for ClientAuth {
+    const PLACEHOLDER: &'static str = "jwt|insecure";
+    const EXPECTED: &'static str = "`jwt`, or for development `insecure` (the token is the user id)";
+    const EXAMPLE: &'static str = "jwt";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "jwt" => Ok(Self::Jwt),
+            "insecure" => Ok(Self::Insecure),
+            "webhook" => Err("is not supported yet".into()),
+            _ => Err("is no way to authenticate".into()),
+        }
+    }
+}
+
+impl GatewayOptions {
+    /// Declares and reads all options of a gateway.
+    pub fn read(r: &mut Reader) -> Self {
+        r.group("Gateway");
+        let listen = r
+            .option("HERALD_GATEWAY_LISTEN", "Where clients connect")
+            .default("0.0.0.0:8013");
+        let admin_listen = r.admin_listen("HERALD_GATEWAY_ADMIN_LISTEN", "127.0.0.1:9013");
+        let name = r
+            .parsed("HERALD_GATEWAY_NAME", "What this gateway is called, unique among those alive", |text| {
+                GatewayName::new(text)
+            })
+            .describe("NAME", "a name of at most 128 bytes", "gateway-1")
+            .unset_means("host name:port")
+            .optional();
+        let host = r
+            .option::<String>("HOSTNAME", "The host in the default name")
+            .unset_means("the system's host name")
+            .optional();
+        let path = r
+            .option("HERALD_SOCKET_PATH", "Path that Socket.IO clients connect to")
+            .describe("PATH", "a path without a slash at its end", "/notice")
+            .ensure(|path: &String| check_path(path))
+            .default("/notice");
+        let namespaces = r
+            .parsed("HERALD_NAMESPACES", "Socket.IO namespaces, each a session of its own", namespaces)
+            .describe("A,B,…", "a comma-separated list of namespaces", "/notice,/")
+            .default("/notice,/");
+        let origins = r
+            .parsed("HERALD_CORS_ORIGINS", "Web pages that may connect", |text| {
+                Origins::parse(text.split(','))
+            })
+            .describe("ORIGINS", "`*`, or a comma-separated list of origins", "https://app.example.com")
+            .default("*");
+        let auth = auth(r, listen);
+        let limits = limits(r);
+
+        r.group("Connections");
+        let ping_interval = r
+            .option("HERALD_PING_INTERVAL", "Time between two pings to a client")
+            .within(Duration::from_secs(1)..=Duration::from_secs(600))
+            .default("25s");
+        let ping_timeout = r
+            .option("HERALD_PING_TIMEOUT", "Time a client has for answering a ping")
+            .within(Duration::from_secs(1)..=Duration::from_secs(600))
+            .default("20s");
+        let connect_timeout = r
+            .option("HERALD_CONNECT_TIMEOUT", "Time a client has for connecting to a namespace after its handshake")
+            .within(Duration::from_secs(1)..=Duration::from_secs(60))
+            .default("10s");
+        let max_connections = r
+            .option("HERALD_MAX_CONNECTIONS", "TCP connections open at a time; further ones are answered 503")
+            .unit("connections")
+            .within(1..=10_000_000)
+            .default("100000");
+        let engine = EngineOptions {
+            path,
+            ping_interval,
+            ping_timeout,
+            connect_timeout,
+            max_packet_bytes: usize::try_from(limits.packet_bytes).unwrap_or(usize::MAX),
+            ..EngineOptions::default()
+        };
+        let edge = EdgeOptions {
+            max_connections,
+            // What engine and kernel together may take to find out that a peer never reads.
+            user_timeout: ping_interval + ping_timeout,
+            ..EdgeOptions::default()
+        };
+        Self {
+            name,
+            host: host.unwrap_or_else(system_host),
+            listen,
+            admin_listen: Some(admin_listen),
+            namespaces,
+            auth,
+            limits,
+            origins,
+            engine,
+            edge,
+            backplane: backplane_options(r),
+        }
+    }
+
+    /// The name, or the default one of a gateway that listens on `port`.
+    pub(crate) fn name_at(&self, port: u16) -> GatewayName {
+        let default = || GatewayName::new(format!("{}:{port}", self.host));
+        // A host name has 64 bytes at most, but the variable may hold anything.
+        let fallback = || GatewayName::new(format!("gateway:{port}"));
+        let made = || default().or_else(|_| fallback()).expect("a short text is a name");
+        self.name.clone().unwrap_or_else(made)
+    }
+}
+
+fn auth(r: &mut Reader, listen: SocketAddr) -> AuthOptions {
+    r.group("Clients");
+    let method = r
+        .option("HERALD_CLIENT_AUTH", "How clients say who they are")
+        .required();
+    let secret = r
+        .secret("HERALD_JWT_SECRET", "Secret that clients' tokens are signed with (HS256), with `jwt`")
+        .ensure(|secret| match secret.expose().len() {
+            length if length < MIN_SECRET_BYTES => {
+                Err(format!("has {length} bytes, fewer than the {MIN_SECRET_BYTES} that HS256 needs"))
+            }
+            _ => Ok(()),
+        })
+        .optional();
+    let user_claim = r
+        .option("HERALD_JWT_USER_CLAIM", "The claim that holds the user id")
+        .example("sub")
+        .default("sub");
+    let leeway = r
+        .option("HERALD_JWT_LEEWAY", "How far the clocks of issuer and gateway may be apart")
+        .within(Duration::ZERO..=Duration::from_secs(600))
+        .default("30s");
+    let insecure_allowed: bool = r
+        .option("HERALD_ALLOW_INSECURE", "Allow a service without authentication on a public address")
+        .default("false");
+    r.check(&["HERALD_CLIENT_AUTH", "HERALD_JWT_SECRET"], || {
+        match (method, &secret) {
+            (ClientAuth::Jwt, None) => Err("`jwt` needs the secret (or a file with it)".into()),
+            _ => Ok(()),
+        }
+    });
+    r.check(
+        &["HERALD_CLIENT_AUTH", "HERALD_GATEWAY_LISTEN", "HERALD_ALLOW_INSECURE"],
+        || {
+            let public = !listen.ip().is_loopback();
+            if method == ClientAuth::Insecure && public && !insecure_allowed {
+                return Err(format!(
+                    "with `insecure` anybody can be any user, so {listen} is refused: listen on \
+                     127.0.0.1, or set HERALD_ALLOW_INSECURE=true"
+                ));
+            }
+            Ok(())
+        },
+    );
+    match (method, secret) {
+        (ClientAuth::Jwt, Some(secret)) => AuthOptions::Jwt(JwtOptions {
+            secret,
+            user_claim,
+            leeway,
+        }),
+        // Without a secret the reader has a fault, and these options are never used.
+        _ => AuthOptions::Insecure,
+    }
+}
+
+fn limits(r: &mut Reader) -> ConnectionLimits {
+    let packet: ByteSize = r
+        .option("HERALD_CLIENT_PACKET_BYTES", "Largest packet from a client; a larger one ends its connection")
+        .within(ByteSize::new(1 << 10)..=ByteSize::new(1 << 20))
+        .default("16KiB");
+    let token: ByteSize = r
+        .option("HERALD_TOKEN_BYTES", "Largest token")
+        .within(ByteSize::new(64)..=ByteSize::new(1 << 20))
+        .default("8KiB");
+    ConnectionLimits {
+        packet_bytes: packet.bytes(),
+        token_bytes: token.as_usize(),
+    }
+}
+
+fn check_path(path: &str) -> Result<(), String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.');
+    if !path.starts_with('/') || path.ends_with('/') {
+        return Err("does not start with a slash, or ends with one".into());
+    }
+    if path.bytes().all(plain) {
+        Ok(())
+    } else {
+        Err("holds something else than letters, digits and /-_.".into())
+    }
+}
+
+fn namespaces(text: &str) -> Result<Vec<Namespace>, String> {
+    let mut namespaces = Vec::new();
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let namespace = Namespace::new(name).map_err(|error| format!("`{name}` {error}"))?;
+        if namespaces.contains(&namespace) {
+            return Err(format!("names `{name}` twice"));
+        }
+        namespaces.push(namespace);
+    }
+    if namespaces.is_empty() {
+        return Err("names none".into());
+    }
+    Ok(namespaces)
+}
+
+fn system_host() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        "" => "localhost".to_owned(),
+        host => host.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use herald_service::config::{Faults, Source};
+
+    use super::*;
+
+    const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+    fn read(env: &[(&str, &str)]) -> Result<GatewayOptions, Faults> {
+        let env = [("HERALD_BACKPLANE", "memory:")].iter().chain(env).copied();
+        let mut r = Reader::new(Source::new([""; 0], env));
+        let options = GatewayOptions::read(&mut r);
+        r.finish().map(|_| options)
+    }
+
+    fn fault(env: &[(&str, &str)]) -> String {
+        read(env).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn with_a_secret_the_defaults_do() {
+        let options = read(&[("HERALD_CLIENT_AUTH", "jwt"), ("HERALD_JWT_SECRET", SECRET)]).unwrap();
+        assert_eq!(options.listen.to_string(), "0.0.0.0:8013");
+        assert_eq!(options.engine.path, "/notice");
+        let namespaces: Vec<_> = options.namespaces.iter().map(Namespace::as_str).collect();
+        assert_eq!(namespaces, ["/notice", "/"]);
+        assert_eq!(options.edge.user_timeout, Duration::from_secs(45));
+        assert_eq!(options.limits, ConnectionLimits::default());
+        assert!(matches!(options.auth, AuthOptions::Jwt(jwt) if jwt.user_claim == "sub"));
+    }
+
+    #[test]
+    fn the_way_to_authenticate_has_no_default() {
+        assert!(fault(&[]).contains("HERALD_CLIENT_AUTH: is required"));
+        assert!(fault(&[("HERALD_CLIENT_AUTH", "webhook")]).contains("not supported yet"));
+        assert!(fault(&[("HERALD_CLIENT_AUTH", "jwt")]).contains("needs the secret"));
+    }
+
+    #[test]
+    fn a_short_secret_is_refused_and_not_shown() {
+        let text = fault(&[("HERALD_CLIENT_AUTH", "jwt"), ("HERALD_JWT_SECRET", "hunter2")]);
+        assert!(text.contains("has 7 bytes") && !text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn insecure_needs_loopback_or_a_word() {
+        let insecure = ("HERALD_CLIENT_AUTH", "insecure");
+        assert!(fault(&[insecure]).contains("anybody can be any user"));
+        assert!(read(&[insecure, ("HERALD_GATEWAY_LISTEN", "127.0.0.2:0")]).is_ok());
+        assert!(read(&[insecure, ("HERALD_GATEWAY_LISTEN", "[::1]:0")]).is_ok());
+        assert!(read(&[insecure, ("HERALD_ALLOW_INSECURE", "true")]).is_ok());
+    }
+
+    #[test]
+    fn the_default_name_is_host_and_port() {
+        let env = [("HERALD_CLIENT_AUTH", "insecure"), ("HERALD_ALLOW_INSECURE", "true")];
+        let name = |more: &[(&str, &str)]| {
+            read(&[&env, more].concat()).unwrap().name_at(8014).to_string()
+        };
+        assert_eq!(name(&[("HOSTNAME", "pod-7")]), "pod-7:8014");
+        assert_eq!(name(&[("HERALD_GATEWAY_NAME", "blue")]), "blue");
+        assert_eq!(name(&[("HOSTNAME", &"x".repeat(200))]), "gateway:8014");
+        assert!(name(&[]).ends_with(":8014"));
+    }
+
+    #[test]
+    fn paths_and_namespaces_are_checked() {
+        let with = |name, value| fault(&[("HERALD_CLIENT_AUTH", "jwt"), ("HERALD_JWT_SECRET", SECRET), (name, value)]);
+        for path in ["notice", "/notice/", "/a?b", "/"] {
+            assert!(with("HERALD_SOCKET_PATH", path).contains("HERALD_SOCKET_PATH"), "{path}");
+        }
+        for names in ["notice", "/a,/a", ","] {
+            assert!(with("HERALD_NAMESPACES", names).contains("HERALD_NAMESPACES"), "{names}");
+        }
+        assert!(with("HERALD_CORS_ORIGINS", "example.com").contains("HERALD_CORS_ORIGINS"));
+    }
+}

@@ -1,0 +1,221 @@
+//! A namespace connection: from its handshake to a session that catches up.
+//!
+//! 1. The *middleware* runs before the client hears anything: it authenticates, and reads the tip
+//!    of the user's inbox. So whatever is accepted after the client's `connect` comes after it.
+//! 2. Socket.IO tells the client that it is connected.
+//! 3. The *handler* takes the session in. Its catch-up registers it, from the client's cursor or
+//!    that tip, and tells it `herald:ready`.
+//!
+//! A client may leave at any point in between, and Socket.IO does not always say so: see
+//! [`connected`] and [`sweep`](crate::sweep).
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use herald_backplane::Since;
+use herald_core::{
+    Cursor, Device, GatewayId, Namespace, SessionId, SessionRecord, Transport, UserId,
+};
+use serde_json::Value;
+use socketioxide::{
+    SocketIo, TransportType,
+    extract::{SocketRef, TryData},
+    handler::ConnectHandler as _,
+    socket::DisconnectReason,
+};
+
+use crate::{
+    auth::AuthError,
+    catch_up,
+    context::Context,
+    edge::{self, CloseReason},
+    figures,
+    handshake::{Beginning, Handshake, HandshakeError},
+    session::Session,
+};
+
+/// Of a `User-Agent`, this much is kept.
+const USER_AGENT_BYTES: usize = 256;
+
+/// How long a middleware outlasts the closing of its transport. It must end with an error, which
+/// Socket.IO turns into a connect_error; clients must not see that one, and do not once the
+/// engine has closed the session.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Serves `namespace`.
+pub(crate) fn install(io: &SocketIo, context: &Arc<Context>, namespace: &Namespace) {
+    let of_middleware = Arc::clone(context);
+    let middleware = move |socket: SocketRef, TryData(auth): TryData<Value>| {
+        let context = Arc::clone(&of_middleware);
+        async move { admit(&context, &socket, auth.ok()).await }
+    };
+    let (of_handler, name) = (Arc::clone(context), namespace.clone());
+    let handler = move |socket: SocketRef| {
+        let (context, name) = (Arc::clone(&of_handler), name.clone());
+        // Not a suspension point in it: see `connected`.
+        async move { connected(&context, name, socket) }
+    };
+    io.ns(namespace.as_str().to_owned(), handler.with(middleware));
+}
+
+/// What the middleware found out.
+#[derive(Debug, Clone)]
+struct Admitted {
+    user: UserId,
+    device: Option<Device>,
+    since: Since,
+    malformed: bool,
+}
+
+/// Why a namespace is not connected; the text is what the client gets to see.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// Nobody sees it: the transport was closed before.
+    #[error("the backplane is away")]
+    BackplaneAway,
+}
+
+async fn admit(context: &Context, socket: &SocketRef, auth: Option<Value>) -> Result<(), Refused> {
+    let admitted = match identify(context, socket, auth) {
+        Ok((user, device, beginning)) => begin(context, user, device, beginning).await,
+        Err(error) => {
+            figures::refusals(error.code()).increment(1);
+            tracing::debug!(socket = %socket.id, namespace = socket.ns(), %error, "client refused");
+            return Err(error.into());
+        }
+    };
+    let Some(admitted) = admitted else {
+        // No connect_error: the stock clients never try again after one.
+        figures::refusals("backplane_away").increment(1);
+        let transport = context.transports.of(socket.id, socket.req_parts());
+        transport.close(CloseReason::Unregistered);
+        tokio::time::sleep(LINGER).await;
+        return Err(Refused::BackplaneAway);
+    };
+    socket.extensions.insert(admitted);
+    Ok(())
+}
+
+fn identify(
+    context: &Context,
+    socket: &SocketRef,
+    auth: Option<Value>,
+) -> Result<(UserId, Option<Device>, Beginning), HandshakeError> {
+    let parts = socket.req_parts();
+    let auth = auth.ok_or(AuthError::Malformed)?;
+    let handshake = Handshake::read(&auth, &parts.uri, edge::Handshake::of(parts))?;
+    let user = context.auth.authenticate(handshake.token.as_deref())?;
+    let device = handshake.device()?;
+    let beginning = handshake.beginning(&user);
+    Ok((user, device, beginning))
+}
+
+/// Decides where the session begins; `None` when the backplane cannot be asked.
+async fn begin(
+    context: &Context,
+    user: UserId,
+    device: Option<Device>,
+    beginning: Beginning,
+) -> Option<Admitted> {
+    let port = context.lease.current()?;
+    // Asked for in any case: it is also what tells whether there is any use in going on.
+    let tip = context.call(port.tip(&user)).await;
+    let tip = tip
+        .inspect_err(|error| tracing::debug!(%error, "client sent away"))
+        .ok()?;
+    let since = match beginning {
+        Beginning::Now => tip.map_or(Since::Start, Since::After),
+        Beginning::Start | Beginning::Malformed => Since::Start,
+        Beginning::After(Cursor { epoch, place }) => Since::After(Cursor { epoch, place }),
+    };
+    Some(Admitted {
+        user,
+        device,
+        since,
+        malformed: beginning == Beginning::Malformed,
+    })
+}
+
+/// The client is connected. Nothing here waits: until the disconnect handler is there, a client
+/// that leaves does so unseen.
+fn connected(context: &Arc<Context>, namespace: Namespace, socket: SocketRef) {
+    let id = SessionId::random();
+    let Some(admitted) = socket.extensions.remove::<Admitted>() else {
+        // The middleware has run, or there were no handler.
+        debug_assert!(false, "a socket without its middleware's findings");
+        return;
+    };
+    let (of_handler, user) = (Arc::clone(context), admitted.user.clone());
+    socket.on_disconnect(move |reason: DisconnectReason| {
+        if let Some(session) = of_handler.sessions.find(&user, id) {
+            of_handler.depart(&session, reason_of(reason));
+        }
+        std::future::ready(())
+    });
+    // Tells this session's socket from a later one of the same id.
+    socket.extensions.insert(id);
+
+    let session = Arc::new(Session::new(
+        admitted.user,
+        record(context, id, namespace, admitted.device, &socket),
+        admitted.since,
+        admitted.malformed,
+        socket.clone(),
+        context.transports.of(socket.id, socket.req_parts()),
+    ));
+    context.sessions.insert(Arc::clone(&session));
+    // The handler may have run before there was anything to take out.
+    if !socket.connected() {
+        context.depart(&session, "early");
+        return;
+    }
+    catch_up::start(context, session, None);
+}
+
+fn record(
+    context: &Context,
+    id: SessionId,
+    namespace: Namespace,
+    device: Option<Device>,
+    socket: &SocketRef,
+) -> SessionRecord {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let user_agent = socket.req_parts().headers.get(http::header::USER_AGENT);
+    SessionRecord {
+        id,
+        // The port knows better: it stands for the lease under which the session is registered.
+        gateway: GatewayId(0),
+        gateway_name: context.name.clone(),
+        namespace,
+        socket_id: socket.id.to_string(),
+        connected_at_ms: now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX)),
+        transport: match socket.transport_type() {
+            TransportType::Websocket => Transport::WebSocket,
+            TransportType::Polling => Transport::Polling,
+        },
+        user_agent: user_agent.and_then(|value| Some(cut(value.to_str().ok()?).to_owned())),
+        device,
+    }
+}
+
+/// The first [`USER_AGENT_BYTES`], at a character's end.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(USER_AGENT_BYTES)]
+}
+
+fn reason_of(reason: DisconnectReason) -> &'static str {
+    match reason {
+        DisconnectReason::TransportClose => "transport_close",
+        DisconnectReason::MultipleHttpPollingError => "multiple_polls",
+        DisconnectReason::PacketParsingError => "bad_packet",
+        DisconnectReason::TransportError => "transport_error",
+        DisconnectReason::HeartbeatTimeout => "heartbeat",
+        DisconnectReason::ClientNSDisconnect => "client",
+        DisconnectReason::ServerNSDisconnect => "server",
+        DisconnectReason::ClosingServer => "closing",
+    }
+}

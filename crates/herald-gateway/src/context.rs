@@ -1,0 +1,118 @@
+//! What the parts of one gateway share.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use herald_backplane::{BackplaneError, Health};
+use herald_core::GatewayName;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    auth::Authenticator, catch_up, delivery::Doubt, departures::Departures, edge::Transports,
+    figures::{self, Figures}, lease::Lease, session::Session, sessions::Sessions,
+};
+
+/// Reads of inboxes under way at a time, for new sessions and, apart from them, for those that
+/// caught a doubt: ten thousand doubts at once must not keep anybody from connecting.
+const READS: usize = 64;
+
+/// What the parts of one gateway share. Two gateways in a process have one each.
+pub(crate) struct Context {
+    pub(crate) name: GatewayName,
+    pub(crate) sessions: Sessions,
+    pub(crate) departures: Departures,
+    pub(crate) lease: Lease,
+    pub(crate) health: watch::Receiver<Health>,
+    pub(crate) transports: Transports,
+    pub(crate) auth: Authenticator,
+    pub(crate) figures: Figures,
+    /// For the first read of a session.
+    pub(crate) registrations: Semaphore,
+    /// For all others.
+    pub(crate) repairs: Semaphore,
+    /// The longest that one call to the backplane may take, with a margin to its own deadline.
+    pub(crate) call_deadline: Duration,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Context {
+    pub(crate) fn new(
+        name: GatewayName,
+        health: watch::Receiver<Health>,
+        transports: Transports,
+        auth: Authenticator,
+        call_deadline: Duration,
+    ) -> Self {
+        Self {
+            name,
+            sessions: Sessions::new(),
+            departures: Departures::default(),
+            lease: Lease::default(),
+            health,
+            transports,
+            auth,
+            figures: Figures::new(),
+            registrations: Semaphore::new(READS),
+            repairs: Semaphore::new(READS),
+            call_deadline: call_deadline + Duration::from_millis(500),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Runs `future` in a task that ends with the gateway.
+    pub(crate) fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            stop.run_until_cancelled(future).await;
+        });
+    }
+
+    /// A call to the backplane, never without a deadline whatever is below.
+    pub(crate) async fn call<T>(
+        &self,
+        call: impl Future<Output = Result<T, BackplaneError>>,
+    ) -> Result<T, BackplaneError> {
+        match tokio::time::timeout(self.call_deadline, call).await {
+            Ok(answer) => answer,
+            Err(_) => Err(BackplaneError::Unknown("no answer in time".into())),
+        }
+    }
+
+    /// Waits until the backplane answers.
+    pub(crate) async fn healthy(&self) {
+        let mut health = self.health.clone();
+        // The sender outlives us in the backplane; if it did not, there is nothing to wait for.
+        let _ = health.wait_for(|health| *health == Health::Ready).await;
+    }
+
+    /// Puts all sessions in doubt: each is registered anew and read from its own place.
+    pub(crate) async fn doubt_all(self: &Arc<Self>, doubt: Doubt) {
+        let sessions = self.sessions.all();
+        if sessions.is_empty() {
+            return;
+        }
+        tracing::info!(reason = doubt.as_str(), sessions = sessions.len(), "all sessions are in doubt");
+        for (nth, session) in sessions.into_iter().enumerate() {
+            if let Some(doubt) = session.doubt(doubt) {
+                catch_up::start(self, session, Some(doubt));
+            }
+            if nth % 256 == 255 {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// A session has ended: takes it out, here and in the registry. Only the first `reason` is
+    /// counted; what a registration under way may yet have written is taken out each time.
+    pub(crate) fn depart(&self, session: &Session, reason: &'static str) {
+        if self.sessions.remove(session).is_some() {
+            figures::disconnects(reason).increment(1);
+        }
+        session.leave(&self.figures);
+        if session.may_be_registered() {
+            self.departures.push(session);
+        }
+    }
+}

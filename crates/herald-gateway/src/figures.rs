@@ -1,0 +1,157 @@
+//! The gateway's figures for Prometheus; those of its edge are declared there.
+//!
+//! | name | labels | |
+//! |---|---|---|
+//! | `herald_gateway_sessions` | `namespace` | sessions now |
+//! | `herald_gateway_connects_total` | `namespace` | sessions that were registered |
+//! | `herald_gateway_connects_refused_total` | `reason` | namespaces refused: a code of [`AuthError`](crate::auth::AuthError), `device`, `backplane_away`, `unregistered` |
+//! | `herald_gateway_disconnects_total` | `reason` | sessions that ended: Socket.IO's reasons, `early` before anything was sent, `lost` for those found gone |
+//! | `herald_gateway_announced_total` | | notices heard of on the channel |
+//! | `herald_gateway_strays_total` | | those of users without a session here (any more) |
+//! | `herald_gateway_emitted_total` | `way` | notices given to sockets: `live`, `repaired` (read from the inbox after a doubt), `replayed` (read because the client connected) |
+//! | `herald_gateway_duplicates_total` | | announcements of what the session had |
+//! | `herald_gateway_doubts_total` | `reason` | sessions that had to read their inbox |
+//! | `herald_gateway_reads_total` | `outcome` | pages asked for: `ok`, `failed` |
+//! | `herald_gateway_lagging_sessions` | | sessions whose socket's queue is full, now |
+//! | `herald_gateway_emits_refused_total` | | packets that a full queue refused, to be repeated |
+//! | `herald_gateway_gaps_total` | `reason` | gaps told to clients |
+//! | `herald_gateway_unreadable_total` | | notices dropped because their bytes are no JSON |
+//! | `herald_gateway_unregistering_sessions` | | sessions that ended and are still to be removed from the registry |
+//! | `herald_gateway_leases_total` | `event` | `taken`, `lost` |
+
+use herald_core::GapReason;
+use metrics::{
+    Counter, Gauge, counter, describe_counter, describe_gauge, gauge,
+};
+
+use crate::delivery::Doubt;
+
+/// Handles to the figures of hot paths; the rest is looked up where it happens.
+#[derive(Clone)]
+pub(crate) struct Figures {
+    pub(crate) announced: Counter,
+    pub(crate) strays: Counter,
+    pub(crate) live: Counter,
+    pub(crate) repaired: Counter,
+    pub(crate) replayed: Counter,
+    pub(crate) duplicates: Counter,
+    pub(crate) reads_ok: Counter,
+    pub(crate) reads_failed: Counter,
+    pub(crate) lagging: Gauge,
+    pub(crate) refused: Counter,
+    pub(crate) unreadable: Counter,
+    pub(crate) unregistering: Gauge,
+}
+
+impl Figures {
+    /// Declares all figures with the recorder of the process.
+    pub(crate) fn new() -> Self {
+        describe();
+        for doubt in Doubt::ALL {
+            doubts(doubt).increment(0);
+        }
+        let emitted = |way| counter!("herald_gateway_emitted_total", "way" => way);
+        let reads = |outcome| counter!("herald_gateway_reads_total", "outcome" => outcome);
+        Self {
+            announced: counter!("herald_gateway_announced_total"),
+            strays: counter!("herald_gateway_strays_total"),
+            live: emitted("live"),
+            repaired: emitted("repaired"),
+            replayed: emitted("replayed"),
+            duplicates: counter!("herald_gateway_duplicates_total"),
+            reads_ok: reads("ok"),
+            reads_failed: reads("failed"),
+            lagging: gauge!("herald_gateway_lagging_sessions"),
+            refused: counter!("herald_gateway_emits_refused_total"),
+            unreadable: counter!("herald_gateway_unreadable_total"),
+            unregistering: gauge!("herald_gateway_unregistering_sessions"),
+        }
+    }
+}
+
+/// Sessions of a namespace.
+pub(crate) fn sessions(namespace: &str) -> Gauge {
+    gauge!("herald_gateway_sessions", "namespace" => namespace.to_owned())
+}
+
+/// Sessions of a namespace that were registered.
+pub(crate) fn connects(namespace: &str) -> Counter {
+    counter!("herald_gateway_connects_total", "namespace" => namespace.to_owned())
+}
+
+/// Namespaces refused to a client.
+pub(crate) fn refusals(reason: &'static str) -> Counter {
+    counter!("herald_gateway_connects_refused_total", "reason" => reason)
+}
+
+/// Sessions that ended.
+pub(crate) fn disconnects(reason: &'static str) -> Counter {
+    counter!("herald_gateway_disconnects_total", "reason" => reason)
+}
+
+/// Sessions that had to read.
+pub(crate) fn doubts(reason: Doubt) -> Counter {
+    counter!("herald_gateway_doubts_total", "reason" => reason.as_str())
+}
+
+/// Gaps told to clients.
+pub(crate) fn gaps(reason: GapReason) -> Counter {
+    counter!("herald_gateway_gaps_total", "reason" => reason.as_str())
+}
+
+/// Leases taken and lost.
+pub(crate) fn leases(event: &'static str) -> Counter {
+    counter!("herald_gateway_leases_total", "event" => event)
+}
+
+fn describe() {
+    describe_gauge!("herald_gateway_sessions", "Sessions now");
+    describe_counter!("herald_gateway_connects_total", "Sessions registered");
+    describe_counter!(
+        "herald_gateway_connects_refused_total",
+        "Namespaces refused to clients"
+    );
+    describe_counter!("herald_gateway_disconnects_total", "Sessions that ended");
+    describe_counter!(
+        "herald_gateway_announced_total",
+        "Notices heard of on the channel"
+    );
+    describe_counter!(
+        "herald_gateway_strays_total",
+        "Notices heard of for users without a session here"
+    );
+    describe_counter!(
+        "herald_gateway_emitted_total",
+        "Notices given to sockets, by the way they came"
+    );
+    describe_counter!(
+        "herald_gateway_duplicates_total",
+        "Announcements of what the session had"
+    );
+    describe_counter!(
+        "herald_gateway_doubts_total",
+        "Sessions that had to read their inbox"
+    );
+    describe_counter!(
+        "herald_gateway_reads_total",
+        "Pages asked for from inboxes"
+    );
+    describe_gauge!(
+        "herald_gateway_lagging_sessions",
+        "Sessions whose socket's queue is full"
+    );
+    describe_counter!(
+        "herald_gateway_emits_refused_total",
+        "Packets that a full queue refused, to be repeated"
+    );
+    describe_counter!("herald_gateway_gaps_total", "Gaps told to clients");
+    describe_counter!(
+        "herald_gateway_unreadable_total",
+        "Notices dropped because their bytes are no JSON"
+    );
+    describe_gauge!(
+        "herald_gateway_unregistering_sessions",
+        "Ended sessions still to be removed from the registry"
+    );
+    describe_counter!("herald_gateway_leases_total", "Leases taken and lost");
+}

@@ -1,0 +1,167 @@
+//! The gateway's lease: taken at start, taken anew when it is lost.
+//!
+//! Losing it disconnects nobody. A gateway that was paused for too long, or whose registry was
+//! emptied, takes a new lease with a fresh id, and registers its sessions under it, each from its
+//! own place.
+
+use std::{sync::Arc, time::Duration};
+
+use herald_backplane::{Backplane, GatewayEvents, GatewayPort, Health, LeaseError};
+use herald_core::GatewayId;
+use herald_service::Condition;
+use tokio::sync::watch;
+
+use crate::{
+    backoff::Backoff,
+    channel,
+    context::Context,
+    delivery::Doubt,
+    edge::{Admission, Refusal},
+    figures,
+};
+
+/// The lease as the rest of the gateway sees it: held or not.
+#[derive(Debug)]
+pub(crate) struct Lease(watch::Sender<Option<GatewayPort>>);
+
+impl Default for Lease {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
+impl Lease {
+    /// The port of the lease held now.
+    pub(crate) fn current(&self) -> Option<GatewayPort> {
+        self.0.borrow().clone()
+    }
+
+    /// The port of the lease, waiting until there is one. The wait has the deadline of whoever
+    /// waits.
+    pub(crate) async fn held(&self) -> GatewayPort {
+        let mut held = self.0.subscribe();
+        loop {
+            if let Some(port) = held.borrow_and_update().clone() {
+                return port;
+            }
+            // The sender is ours, so it cannot be gone.
+            let _ = held.changed().await;
+        }
+    }
+
+    /// Waits until the lease `id` is not the one held, and another one is.
+    pub(crate) async fn other_than(&self, id: GatewayId) {
+        let mut held = self.0.subscribe();
+        let is_other = |port: &Option<GatewayPort>| port.as_ref().is_some_and(|port| port.id() != id);
+        let _ = held.wait_for(is_other).await;
+    }
+
+    /// Gives the port out of hand, for whoever releases it.
+    pub(crate) fn take(&self) -> Option<GatewayPort> {
+        self.0.send_replace(None)
+    }
+
+    fn set(&self, port: GatewayPort) {
+        self.0.send_replace(Some(port));
+    }
+}
+
+/// Takes the first lease, waiting for the backplane as long as it takes.
+///
+/// # Errors
+/// What waiting does not mend: the name is taken, or the backplane is unusable.
+pub(crate) async fn first(
+    context: &Context,
+    backplane: &Backplane,
+    condition: &Condition,
+) -> Result<(GatewayPort, GatewayEvents), LeaseError> {
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
+    loop {
+        match backplane.gateway(&context.name).await {
+            Err(LeaseError::Backplane(error)) if error.is_retryable() => {
+                tracing::debug!(%error, "no lease yet");
+                condition.set_not_ready("waiting for the backplane");
+                backoff.pause().await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Lives with leases, one after the other, until the gateway stops.
+pub(crate) async fn keep(
+    context: Arc<Context>,
+    backplane: Backplane,
+    condition: Condition,
+    first: (GatewayPort, GatewayEvents),
+) {
+    let (mut port, mut events) = first;
+    loop {
+        let id = port.id();
+        tracing::info!(gateway = %context.name, %id, "lease taken");
+        figures::leases("taken").increment(1);
+        // The sessions of the lease before went with it, those that had ended included.
+        context.departures.clear();
+        context.lease.set(port);
+        context.doubt_all(Doubt::Lease).await;
+        condition.set_ready();
+
+        channel::consume(&context, &mut events).await;
+
+        context.lease.take();
+        condition.set_not_ready("the lease was lost, taking a new one");
+        tracing::warn!(gateway = %context.name, %id, "lease lost");
+        figures::leases("lost").increment(1);
+        (port, events) = again(&context, &backplane, &condition).await;
+    }
+}
+
+/// Takes another lease, whatever it takes: sessions are waiting for it.
+async fn again(
+    context: &Context,
+    backplane: &Backplane,
+    condition: &Condition,
+) -> (GatewayPort, GatewayEvents) {
+    let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+    loop {
+        match backplane.gateway(&context.name).await {
+            Ok(lease) => return lease,
+            Err(error) => {
+                condition.set_not_ready(format!("no lease: {error}"));
+                backoff.pause().await;
+            }
+        }
+    }
+}
+
+/// Keeps new clients out while no session could be registered, and says so.
+pub(crate) async fn watch_over(context: Arc<Context>, admission: Admission, condition: Condition) {
+    let mut health = context.health.clone();
+    let mut lease = context.lease.0.subscribe();
+    loop {
+        let healthy = match &*health.borrow_and_update() {
+            Health::Ready => {
+                condition.set_ready();
+                true
+            }
+            Health::Away(reason) => {
+                condition.set_not_ready(reason.clone());
+                false
+            }
+        };
+        let held = lease.borrow_and_update().is_some();
+        if healthy && held {
+            admission.allow(Refusal::BackplaneAway);
+        } else {
+            admission.refuse(Refusal::BackplaneAway);
+        }
+        let changed = tokio::select! {
+            changed = health.changed() => changed,
+            changed = lease.changed() => changed,
+        };
+        if changed.is_err() {
+            // The backplane has ended, and the gateway with it.
+            return;
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The gateway: holds the users' Socket.IO sessions and delivers notices to them.
+//!
+//! The way of a notice: [`channel`] hears of it and finds the user's [`sessions`]; each
+//! [`session`] asks its [`delivery`] (a pure state machine) what to do, and [`emit`] hands it to
+//! the socket. What is missed is read from the inbox by [`catch_up`].
+//!
+//! The way of a client: [`edge`] (TCP, HTTP, admission) → [`connect`] with [`handshake`] and
+//! [`auth`] → a session that catches up, and is registered by its first read.
+//!
+//! | | |
+//! |---|---|
+//! | [`lease`] | the gateway's claim to be alive, and its sessions' registration anew |
+//! | [`departures`], [`sweep`] | sessions that end, and those that ended unseen |
+//! | [`shutdown`] | the end |
+//! | [`config`], [`figures`] | what it can be told, what it tells |
+//!
+//! ```no_run
+//! use herald_backplane::Backplane;
+//! use herald_gateway::{Gateway, GatewayOptions};
+//! use herald_service::{Failure, Process};
+//!
+//! async fn serve(options: GatewayOptions, process: Process) -> Result<(), Failure> {
+//!     let backplane = Backplane::open(&options.backplane)?;
+//!     let gateway = Gateway::bind(options, backplane, process).await?;
+//!     println!("clients connect to {}", gateway.address());
+//!     gateway.run().await.map_err(Failure::unavailable)
+//! }
+//! ```
+
+pub mod auth;
+mod backoff;
+mod catch_up;
+mod channel;
+mod config;
+mod connect;
+mod context;
+mod delivery;
+mod departures;
+pub mod edge;
+mod emit;
+mod figures;
+mod gateway;
+mod handshake;
+mod lease;
+mod session;
+mod sessions;
+mod shutdown;
+mod sweep;
+
+pub use config::GatewayOptions;
+pub use gateway::{Gateway, GatewayError};

@@ -1,0 +1,391 @@
+//! One session: a namespace connection of a user, and everything that is emitted to it.
+//!
+//! Whoever emits, the channel or a catch-up, does so under the session's lock, so there is one
+//! order. Under it are only decisions and hand-overs to the socket's queue; nobody waits there.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use herald_backplane::{Announced, InboxNotice, Page, Since};
+use herald_core::{Cursor, GapReason, SessionId, SessionRecord, UserId};
+use socketioxide::extract::SocketRef;
+
+use crate::{
+    delivery::{Delivery, Doubt, Gap, Next, Verdict},
+    edge::{CloseReason, Transport},
+    emit::{self, Outcome, Packet},
+    figures::{self, Figures},
+};
+
+/// A session that is connected, or was a moment ago.
+#[derive(Debug)]
+pub(crate) struct Session {
+    user: UserId,
+    record: SessionRecord,
+    socket: SocketRef,
+    transport: Transport,
+    flow: Mutex<Flow>,
+}
+
+#[derive(Debug)]
+struct Flow {
+    delivery: Delivery,
+    stage: Stage,
+    /// What the socket is to take before anything else; at most `herald:ready`, one gap and one
+    /// notice.
+    waiting: VecDeque<Waiting>,
+    /// The next read registers too.
+    register: bool,
+    /// The registry may know of the session.
+    attempted: bool,
+    /// A catch-up is at work. While the delivery reads there is one, unless the session ends.
+    catching_up: bool,
+    lagging: bool,
+    gone: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing was emitted yet.
+    New {
+        /// The client's cursor was not readable.
+        malformed: bool,
+    },
+    /// The client gets what it asked for by connecting.
+    Replaying,
+    /// It has it.
+    Settled,
+}
+
+#[derive(Debug)]
+enum Waiting {
+    Ready(Cursor),
+    Gap(Gap),
+    Notice(InboxNotice),
+}
+
+/// What is to be asked of the backplane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// Register and read in one step, or only read.
+    pub(crate) register: bool,
+    /// From where.
+    pub(crate) since: Since,
+}
+
+/// How far the emission of a page came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// There is more of it; let others run in between.
+    More,
+    /// The socket's queue is full: come back later. `some` if it took anything before.
+    Full {
+        /// Whether anything was taken.
+        some: bool,
+    },
+    /// All of it was emitted, and this follows.
+    Done(Next),
+    /// The session has ended.
+    Gone,
+}
+
+impl Session {
+    /// A session that is new here and will be registered by the catch-up that its maker starts.
+    pub(crate) fn new(
+        user: UserId,
+        record: SessionRecord,
+        since: Since,
+        malformed: bool,
+        socket: SocketRef,
+        transport: Transport,
+    ) -> Self {
+        Self {
+            user,
+            record,
+            socket,
+            transport,
+            flow: Mutex::new(Flow {
+                delivery: Delivery::new(since),
+                stage: Stage::New { malformed },
+                waiting: VecDeque::new(),
+                register: true,
+                attempted: false,
+                catching_up: true,
+                lagging: false,
+                gone: false,
+            }),
+        }
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.record.id
+    }
+
+    pub(crate) fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    pub(crate) fn record(&self) -> &SessionRecord {
+        &self.record
+    }
+
+    /// Closes the client's transport, all its namespaces with it; it will come back.
+    pub(crate) fn close(&self, reason: CloseReason) {
+        self.transport.close(reason);
+    }
+
+    /// Whether Socket.IO still knows the socket as this session's. Its disconnect handler may
+    /// never have run, and its id may meanwhile be that of a newer session.
+    pub(crate) fn is_connected(&self) -> bool {
+        let found = self.socket.local().get_socket(self.socket.id);
+        found.is_some_and(|found| found.extensions.get() == Some(self.id()))
+            && self.socket.connected()
+    }
+
+    /// An announcement has come in. If the answer is a doubt, a catch-up is to be started.
+    pub(crate) fn announce(
+        &self,
+        announced: &Announced,
+        packet: Option<&Packet<'_>>,
+        figures: &Figures,
+    ) -> Option<Doubt> {
+        let mut flow = self.lock();
+        if flow.gone {
+            return None;
+        }
+        match (flow.delivery.announced(announced), packet) {
+            (Verdict::Emit, Some(packet)) => {
+                let cursor = flow.delivery.cursor();
+                match packet.emit(&self.socket, &self.user, cursor, false) {
+                    Outcome::Taken => {
+                        figures.live.increment(1);
+                        flow.delivery.emitted(packet.place());
+                        None
+                    }
+                    Outcome::Unreadable => {
+                        drop_unreadable(packet, figures);
+                        flow.delivery.emitted(packet.place());
+                        None
+                    }
+                    Outcome::Full => {
+                        flow.delivery.refused();
+                        flow.lags(figures);
+                        flow.start_catching_up(Doubt::Lagging)
+                    }
+                    // The disconnect handler, or the sweep, does the rest.
+                    Outcome::Gone => None,
+                }
+            }
+            (Verdict::Duplicate, _) => {
+                figures.duplicates.increment(1);
+                None
+            }
+            (Verdict::Read(doubt), _) => flow.start_catching_up(doubt),
+            (Verdict::Later | Verdict::Emit, _) => None,
+        }
+    }
+
+    /// Anything may have been missed, the registration included. If the answer is a doubt, a
+    /// catch-up is to be started.
+    pub(crate) fn doubt(&self, doubt: Doubt) -> Option<Doubt> {
+        let mut flow = self.lock();
+        if flow.gone {
+            return None;
+        }
+        flow.register = true;
+        flow.delivery.doubt();
+        flow.start_catching_up(doubt)
+    }
+
+    /// What to ask of the backplane now; `None` once the session has ended. It counts as asked.
+    pub(crate) fn begin(&self) -> Option<Request> {
+        let mut flow = self.lock();
+        if flow.gone {
+            return None;
+        }
+        let register = std::mem::take(&mut flow.register);
+        flow.attempted |= register;
+        Some(Request {
+            register,
+            since: flow.delivery.begin_read(),
+        })
+    }
+
+    /// What was asked for was not answered, or with an error.
+    pub(crate) fn failed(&self, request: Request) {
+        self.lock().register |= request.register;
+    }
+
+    /// A page has come. The client is told first where it begins and what it missed.
+    pub(crate) fn accept(&self, page: &Page, figures: &Figures) -> Outcome {
+        let mut flow = self.lock();
+        let mut gap = flow.delivery.accept(page);
+        if let Stage::New { malformed } = flow.stage {
+            let start = flow.delivery.cursor();
+            flow.stage = Stage::Replaying;
+            flow.waiting.push_back(Waiting::Ready(start));
+            figures::connects(self.record.namespace.as_str()).increment(1);
+            if malformed {
+                gap = Some(Gap {
+                    reason: GapReason::Malformed,
+                    after: None,
+                    floor: start,
+                });
+            }
+        }
+        if let Some(gap) = gap {
+            figures::gaps(gap.reason).increment(1);
+            flow.waiting.push_back(Waiting::Gap(gap));
+        }
+        self.flush_locked(&mut flow, figures)
+    }
+
+    /// Hands over what the socket refused before.
+    pub(crate) fn flush(&self, figures: &Figures) -> Outcome {
+        self.flush_locked(&mut self.lock(), figures)
+    }
+
+    fn flush_locked(&self, flow: &mut Flow, figures: &Figures) -> Outcome {
+        while let Some(waiting) = flow.waiting.front() {
+            let outcome = match waiting {
+                Waiting::Ready(cursor) => {
+                    emit::ready(&self.socket, &self.user, self.id(), *cursor)
+                }
+                Waiting::Gap(gap) => emit::gap(&self.socket, &self.user, gap),
+                Waiting::Notice(notice) => {
+                    let packet = Packet::new(&notice.notice, notice.place);
+                    self.emit_read(&packet, flow, figures)
+                }
+            };
+            match outcome {
+                Outcome::Taken | Outcome::Unreadable => {
+                    if let Some(Waiting::Notice(notice)) = flow.waiting.pop_front() {
+                        flow.delivery.emitted(notice.place);
+                    }
+                }
+                Outcome::Full => {
+                    flow.lags(figures);
+                    return Outcome::Full;
+                }
+                Outcome::Gone => return Outcome::Gone,
+            }
+        }
+        Outcome::Taken
+    }
+
+    /// Emits at most `most` notices of an accepted page, of which `done` were looked at before.
+    pub(crate) fn emit_page(
+        &self,
+        page: &Page,
+        done: &mut usize,
+        most: usize,
+        figures: &Figures,
+    ) -> Progress {
+        let mut flow = self.lock();
+        if flow.gone {
+            return Progress::Gone;
+        }
+        let from = *done;
+        for notice in page.notices.iter().skip(from).take(most) {
+            if flow.delivery.wants(notice.place) {
+                let packet = Packet::new(&notice.notice, notice.place);
+                match self.emit_read(&packet, &flow, figures) {
+                    Outcome::Taken | Outcome::Unreadable => flow.delivery.emitted(notice.place),
+                    Outcome::Full => {
+                        // Only this one is kept, to see when there is room again: whole pages of
+                        // many slow sockets would be much memory. The inbox has the rest.
+                        flow.waiting.push_back(Waiting::Notice(notice.clone()));
+                        flow.delivery.refused();
+                        flow.lags(figures);
+                        return Progress::Full {
+                            some: *done > from,
+                        };
+                    }
+                    Outcome::Gone => return Progress::Gone,
+                }
+            }
+            *done += 1;
+        }
+        if *done < page.notices.len() {
+            return Progress::More;
+        }
+        let next = flow.delivery.finish(page);
+        if next == Next::Live {
+            flow.stage = Stage::Settled;
+            flow.catching_up = false;
+            flow.keeps_up(figures);
+        }
+        Progress::Done(next)
+    }
+
+    fn emit_read(&self, packet: &Packet<'_>, flow: &Flow, figures: &Figures) -> Outcome {
+        let replayed = flow.stage != Stage::Settled;
+        let outcome = packet.emit(&self.socket, &self.user, flow.delivery.cursor(), replayed);
+        match outcome {
+            Outcome::Taken if replayed => figures.replayed.increment(1),
+            Outcome::Taken => figures.repaired.increment(1),
+            Outcome::Unreadable => drop_unreadable(packet, figures),
+            Outcome::Full | Outcome::Gone => {}
+        }
+        outcome
+    }
+
+    /// Whether nothing was emitted yet.
+    pub(crate) fn is_new(&self) -> bool {
+        matches!(self.lock().stage, Stage::New { .. })
+    }
+
+    /// The catch-up ends without having caught up.
+    pub(crate) fn give_up(&self) {
+        self.lock().catching_up = false;
+    }
+
+    /// The session ends.
+    pub(crate) fn leave(&self, figures: &Figures) {
+        let mut flow = self.lock();
+        flow.gone = true;
+        flow.keeps_up(figures);
+    }
+
+    /// Whether the session has ended.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.lock().gone
+    }
+
+    /// Whether the registry may know of the session.
+    pub(crate) fn may_be_registered(&self) -> bool {
+        self.lock().attempted
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Flow> {
+        self.flow.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Flow {
+    /// The doubt, if it is the first and a catch-up has to be started for it.
+    fn start_catching_up(&mut self, doubt: Doubt) -> Option<Doubt> {
+        let first = !std::mem::replace(&mut self.catching_up, true);
+        first.then_some(doubt)
+    }
+
+    fn lags(&mut self, figures: &Figures) {
+        figures.refused.increment(1);
+        if !std::mem::replace(&mut self.lagging, true) {
+            figures.lagging.increment(1.0);
+        }
+    }
+
+    fn keeps_up(&mut self, figures: &Figures) {
+        if std::mem::take(&mut self.lagging) {
+            figures.lagging.decrement(1.0);
+        }
+    }
+}
+
+fn drop_unreadable(packet: &Packet<'_>, figures: &Figures) {
+    figures.unreadable.increment(1);
+    tracing::error!(notice = packet.id(), "notice dropped, its payload is no JSON");
+}

@@ -1,0 +1,9 @@
+//! Sessions on a whole gateway: who gets in, and what they get.
+
+mod auth;
+mod cursors;
+mod delivery;
+mod endings;
+mod lease;
+mod outage;
+mod slow;
