@@ -1,0 +1,26 @@
+//! A raw Socket.IO client in quantity: [`Session`]s over WebSocket and long-polling, many from one
+//! process and from many source addresses, [`Sender`]s that send notices over gRPC and HTTP, and a
+//! [`Checker`] that compares what was sent with what every session received.
+//!
+//! It speaks Engine.IO 4 and Socket.IO 5 itself and shares no code with the gateway, so that a
+//! mistake there is not made here too. Payloads stay the text that was on the wire.
+
+pub mod checker;
+pub mod error;
+pub mod event;
+pub mod http;
+mod net;
+pub mod options;
+mod packet;
+pub mod sender;
+mod session;
+mod transport;
+
+pub use crate::{
+    checker::{Checker, Reader, Report},
+    error::{CloseReason, ConnectError},
+    event::{Event, Gap, Notice, Ready},
+    options::{SessionOptions, TokenIn, Transport},
+    sender::{Accepted, Outgoing, SendError, Sender},
+    session::Session,
+};
