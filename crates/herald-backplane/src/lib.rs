@@ -11,6 +11,6 @@ mod wire;
 
 pub use error::{BackplaneError, LeaseError, OpenError};
 pub use port::{
-    Announced, Backplane, BackplaneOptions, Dispatched, Since, GatewayEvent, GatewayEvents, GatewayPort,
-    Health, InboxNotice, NotifierPort, Page, Presence, Reaped, Target,
+    Announced, Backplane, BackplaneOptions, Dispatched, GatewayEvent, GatewayEvents, GatewayPort,
+    Health, InboxNotice, NotifierPort, Page, Presence, Reaped, Since, Target,
 };

@@ -87,9 +87,9 @@ impl Backplane {
         match options.url.split_once(':').map(|(scheme, _)| scheme) {
             Some("memory") => Ok(Self::Memory(memory::Memory::new(options))),
             Some("redis") => redis::Redis::open(options).map(Self::Redis),
-            Some(scheme @ ("rediss" | "redis-sentinel" | "redis-cluster")) => {
-                Err(OpenError(format!("`{scheme}:` is not supported yet; use `redis://host:6379/0` or `memory:`")))
-            }
+            Some(scheme @ ("rediss" | "redis-sentinel" | "redis-cluster")) => Err(OpenError(
+                format!("`{scheme}:` is not supported yet; use `redis://host:6379/0` or `memory:`"),
+            )),
             _ => Err(OpenError(format!(
                 "`{}` names no backplane; use `memory:` or `redis://host:6379/0`",
                 options.url
@@ -137,7 +137,10 @@ impl Backplane {
     ///
     /// # Errors
     /// [`LeaseError::NameTaken`] while another one of that name is alive.
-    pub async fn gateway(&self, name: &GatewayName) -> Result<(GatewayPort, GatewayEvents), LeaseError> {
+    pub async fn gateway(
+        &self,
+        name: &GatewayName,
+    ) -> Result<(GatewayPort, GatewayEvents), LeaseError> {
         match self {
             Self::Memory(memory) => {
                 let (port, events) = memory.gateway(name)?;
@@ -227,6 +230,25 @@ impl Page {
     pub fn more(&self) -> bool {
         self.reached != self.tip
     }
+
+    /// The page of a user who has no inbox.
+    pub(crate) fn of_nobody(since: Since) -> Self {
+        let gap = match since {
+            Since::After(cursor) if cursor.place.position != Position::ZERO => {
+                Some(GapReason::Reset)
+            }
+            _ => None,
+        };
+        Self {
+            epoch: Epoch(0),
+            start: Place::ZERO,
+            gap,
+            notices: Vec::new(),
+            reached: Place::ZERO,
+            tip: Place::ZERO,
+            floor: Position::ZERO,
+        }
+    }
 }
 
 /// A notice with its place.
@@ -245,7 +267,8 @@ pub struct InboxNotice {
 pub struct Presence {
     /// The user.
     pub user: UserId,
-    /// Its sessions, those of lapsed gateways left out, oldest first.
+    /// Its sessions, those of lapsed gateways left out, oldest first (by session id
+    /// where they connected in the same millisecond).
     pub sessions: Vec<SessionRecord>,
 }
 
@@ -276,7 +299,11 @@ impl NotifierPort {
     /// # Errors
     /// [`BackplaneError::Unavailable`]: not accepted. [`BackplaneError::Unknown`]:
     /// accepted or not.
-    pub async fn dispatch(&self, user: &UserId, notice: &Notice) -> Result<Dispatched, BackplaneError> {
+    pub async fn dispatch(
+        &self,
+        user: &UserId,
+        notice: &Notice,
+    ) -> Result<Dispatched, BackplaneError> {
         match self {
             Self::Memory(memory) => memory.dispatch(user, notice),
             Self::Redis(redis) => redis.dispatch(user, notice).await,
@@ -289,7 +316,12 @@ impl NotifierPort {
     ///
     /// # Errors
     /// Retryable ones; nothing is changed.
-    pub async fn read(&self, user: &UserId, since: Since, max_notices: u32) -> Result<Page, BackplaneError> {
+    pub async fn read(
+        &self,
+        user: &UserId,
+        since: Since,
+        max_notices: u32,
+    ) -> Result<Page, BackplaneError> {
         match self {
             Self::Memory(memory) => memory.read(user, since, max_notices),
             Self::Redis(redis) => redis.read(user, since, max_notices).await,
@@ -384,8 +416,8 @@ impl GatewayPort {
         }
     }
 
-    /// The last place of the user's inbox, or `None` for a user who never had a
-    /// notice. Changes nothing.
+    /// The last place of the user's inbox, or `None` for a user who has none.
+    /// Changes nothing.
     ///
     /// # Errors
     /// Retryable ones.
@@ -457,4 +489,3 @@ impl GatewayPort {
         }
     }
 }
-

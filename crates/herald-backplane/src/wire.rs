@@ -2,10 +2,12 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use herald_core::{
-    Device, EventName, GatewayId, GatewayName, Namespace, Notice, Payload, Place, Position, SessionId,
-    SessionRecord, Transport, UserId,
+    Device, EventName, GatewayId, GatewayName, Namespace, Notice, Payload, Place, Position,
+    SessionId, SessionRecord, Transport, UserId,
 };
-use herald_proto::wire::{ChannelMessage, InInbox, StoredNotice, StoredSession, channel_message::Body};
+use herald_proto::wire::{
+    ChannelMessage, InInbox, StoredNotice, StoredSession, channel_message::Body,
+};
 use prost::Message;
 
 use crate::{Announced, BackplaneError};
@@ -31,14 +33,16 @@ pub(crate) fn encode_notice(notice: &Notice, expires_at_ms: u64) -> Bytes {
 
 /// Reads a stored notice; with it comes when it expires (0: never).
 pub(crate) fn decode_notice(stored: Bytes) -> Result<(Notice, u64), BackplaneError> {
-    let stored = StoredNotice::decode(stored).map_err(|error| unreadable("a stored notice", error))?;
+    let stored =
+        StoredNotice::decode(stored).map_err(|error| unreadable("a stored notice", error))?;
     let expires_at_ms = stored.expires_at_ms;
     Ok((notice(stored)?, expires_at_ms))
 }
 
 fn notice(stored: StoredNotice) -> Result<Notice, BackplaneError> {
     Ok(Notice {
-        event: EventName::new(&stored.event).map_err(|error| unreadable("a stored event", error))?,
+        event: EventName::new(&stored.event)
+            .map_err(|error| unreadable("a stored event", error))?,
         payload: Payload::from_trusted(stored.payload),
         traceparent: Some(stored.traceparent).filter(|text| !text.is_empty()),
     })
@@ -82,7 +86,8 @@ pub(crate) fn decode_session(id: &[u8], value: &[u8]) -> Result<SessionRecord, B
             Wire::Polling => Transport::Polling,
             Wire::Websocket | Wire::Unspecified => Transport::WebSocket,
         },
-        gateway_name: GatewayName::new(&stored.gateway_name).map_err(|error| unreadable(what, error))?,
+        gateway_name: GatewayName::new(&stored.gateway_name)
+            .map_err(|error| unreadable(what, error))?,
         namespace: Namespace::new(&stored.namespace).map_err(|error| unreadable(what, error))?,
         socket_id: stored.socket_id,
         connected_at_ms: stored.connected_at_ms,
@@ -98,7 +103,12 @@ fn text(bytes: &[u8]) -> Result<&str, BackplaneError> {
 /// The part of a channel message that its sender knows: everything but the
 /// positions. If `stored` travels whole, its field's tag and length come last, so
 /// that whoever appends only has to put the stored notice behind them.
-pub(crate) fn encode_announcement(user: &UserId, random: u32, stored: &[u8], inline: bool) -> Bytes {
+pub(crate) fn encode_announcement(
+    user: &UserId,
+    random: u32,
+    stored: &[u8],
+    inline: bool,
+) -> Bytes {
     let message = ChannelMessage {
         position: String::new(),
         previous: String::new(),
@@ -128,7 +138,9 @@ pub(crate) fn decode_announcement(message: Bytes) -> Result<Announced, Backplane
         place: Place { position: position(&message.position)?, random: message.random },
         previous: position(&message.previous)?,
         notice: match message.body {
-            Some(Body::Notice(stored)) if message.version <= CHANNEL_VERSION => Some(notice(stored)?),
+            Some(Body::Notice(stored)) if message.version <= CHANNEL_VERSION => {
+                Some(notice(stored)?)
+            }
             _ => None,
         },
     })

@@ -43,7 +43,11 @@ impl Options {
         let listen: SocketAddr = r
             .option(LISTEN, "Where the page is, which sends as anybody: loopback only")
             .ensure(|address: &SocketAddr| {
-                if address.ip().is_loopback() { Ok(()) } else { Err("is not a loopback address".into()) }
+                if address.ip().is_loopback() {
+                    Ok(())
+                } else {
+                    Err("is not a loopback address".into())
+                }
             })
             .default("127.0.0.1:8000");
         let gateway = GatewayOptions::read(r);
@@ -73,10 +77,9 @@ pub(crate) async fn serve(options: Options, process: Process) -> Result<(), Fail
     let notifier = notifier.run(of_notifier.shutdown);
     let gateway = Box::pin(gateway.run());
     let services = async {
-        tokio::try_join!(
-            async { notifier.await.map_err(Failure::from) },
-            async { gateway.await.map_err(Failure::unavailable) },
-        )
+        tokio::try_join!(async { notifier.await.map_err(Failure::from) }, async {
+            gateway.await.map_err(Failure::unavailable)
+        },)
         .map(|((), ())| ())
     };
     // The page holds nothing that would have to end in order.

@@ -44,7 +44,10 @@ pub(crate) fn router(addresses: Addresses, notifier: SocketAddr) -> Router {
     Router::new()
         .route("/", asset("text/html; charset=utf-8", include_str!("../assets/index.html")))
         .route("/page.css", asset("text/css; charset=utf-8", include_str!("../assets/page.css")))
-        .route("/page.js", asset("text/javascript; charset=utf-8", include_str!("../assets/page.js")))
+        .route(
+            "/page.js",
+            asset("text/javascript; charset=utf-8", include_str!("../assets/page.js")),
+        )
         .route(
             "/socket.io.min.js",
             asset("text/javascript; charset=utf-8", include_str!("../assets/socket.io.min.js")),

@@ -22,7 +22,8 @@ impl Channel {
     /// Opens one on which `capacity` notices may wait.
     pub(super) fn open(gateway: GatewayId, capacity: usize) -> (Self, GatewayEvents) {
         let (sender, receiver) = mpsc::channel(capacity.max(1) + 2);
-        let reserve = || sender.clone().try_reserve_owned().expect("a new channel has room for two");
+        let reserve =
+            || sender.clone().try_reserve_owned().expect("a new channel has room for two");
         let (doubt, end) = (Some(reserve()), reserve());
         (Self { gateway, sender, doubt, end }, GatewayEvents(receiver))
     }

@@ -15,6 +15,9 @@ pub(super) struct Now {
 impl Now {
     pub(super) fn read() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX), instant: Instant::now() }
+        Self {
+            ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            instant: Instant::now(),
+        }
     }
 }

@@ -60,7 +60,12 @@ impl Inbox {
     /// Makes room and appends. Afterwards the inbox is within its limits; only
     /// the newest notice always stays, even if it alone is over a limit, since
     /// success means that it was accepted.
-    pub(super) fn append(&mut self, incoming: Incoming, now_ms: u64, limits: &InboxLimits) -> Place {
+    pub(super) fn append(
+        &mut self,
+        incoming: Incoming,
+        now_ms: u64,
+        limits: &InboxLimits,
+    ) -> Place {
         let Incoming { notice, expires_at_ms, size, random } = incoming;
         self.trim_age(now_ms, limits);
         while self.entries.len() >= limits.notices as usize || self.bytes + size > limits.bytes {
@@ -93,7 +98,13 @@ impl Inbox {
 
     /// One page after `since`: at most `max_notices` of at most
     /// `limits.page_bytes` together, but at least one if there is any.
-    pub(super) fn page(&self, since: Since, max_notices: u32, now_ms: u64, limits: &InboxLimits) -> Page {
+    pub(super) fn page(
+        &self,
+        since: Since,
+        max_notices: u32,
+        now_ms: u64,
+        limits: &InboxLimits,
+    ) -> Page {
         let Bounds { epoch, tip, floor } = self.bounds;
         let (start, gap) = resolve(since, &self.bounds, |position| self.random_at(position));
         let max_notices = max_notices.min(limits.page_notices).max(1) as usize;
@@ -103,7 +114,8 @@ impl Inbox {
         for entry in self.entries.range(first..) {
             if !entry.is_expired(now_ms) {
                 bytes += entry.size;
-                let full = page.notices.len() == max_notices || bytes > u64::from(limits.page_bytes);
+                let full =
+                    page.notices.len() == max_notices || bytes > u64::from(limits.page_bytes);
                 if full && !page.notices.is_empty() {
                     return page;
                 }

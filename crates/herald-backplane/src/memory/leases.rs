@@ -55,14 +55,23 @@ impl Leases {
     pub(super) fn left_by(&self, name: &GatewayName) -> Result<Option<GatewayId>, LeaseError> {
         let Some(&holder) = self.names.get(name) else { return Ok(None) };
         if self.held.get(&holder).is_some_and(Lease::is_heard) {
-            return Err(LeaseError::NameTaken { name: name.clone(), holder, remaining: self.length });
+            return Err(LeaseError::NameTaken {
+                name: name.clone(),
+                holder,
+                remaining: self.length,
+            });
         }
         Ok(Some(holder))
     }
 
+    /// Adds one under a name that nothing is left under.
     pub(super) fn add(&mut self, id: GatewayId, name: &GatewayName, channel: Channel) {
-        let lease =
-            Lease { name: name.clone(), channel: Some(channel), left_at: None, sessions: HashSet::new() };
+        let lease = Lease {
+            name: name.clone(),
+            channel: Some(channel),
+            left_at: None,
+            sessions: HashSet::new(),
+        };
         self.held.insert(id, lease);
         self.names.insert(name.clone(), id);
     }
@@ -74,9 +83,7 @@ impl Leases {
     /// Takes the lease out; its sessions are the caller's to remove.
     pub(super) fn remove(&mut self, id: GatewayId) -> Option<Lease> {
         let lease = self.held.remove(&id)?;
-        if self.names.get(&lease.name) == Some(&id) {
-            self.names.remove(&lease.name);
-        }
+        self.names.remove(&lease.name);
         Some(lease)
     }
 
@@ -95,7 +102,11 @@ impl Leases {
 
     /// The leases that are to be reaped.
     pub(super) fn lapsed(&self, now: Instant) -> Vec<GatewayId> {
-        self.held.iter().filter(|(_, lease)| self.is_lapsed(lease, now)).map(|(&id, _)| id).collect()
+        self.held
+            .iter()
+            .filter(|(_, lease)| self.is_lapsed(lease, now))
+            .map(|(&id, _)| id)
+            .collect()
     }
 
     fn is_lapsed(&self, lease: &Lease, now: Instant) -> bool {

@@ -16,7 +16,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use herald_core::{Cursor, GatewayId, GatewayName, InboxLimits, Notice, SessionId, SessionRecord, UserId};
+use herald_core::{
+    Cursor, GatewayId, GatewayName, InboxLimits, Notice, SessionId, SessionRecord, UserId,
+};
 use tokio::sync::watch;
 
 use self::{
@@ -27,8 +29,8 @@ use self::{
     registry::Registry,
 };
 use crate::{
-    Announced, BackplaneError, BackplaneOptions, Dispatched, GatewayEvent, GatewayEvents, Health, LeaseError,
-    Page, Presence, Reaped, Since, Target, wire,
+    Announced, BackplaneError, BackplaneOptions, Dispatched, GatewayEvent, GatewayEvents, Health,
+    LeaseError, Page, Presence, Reaped, Since, Target, wire,
 };
 
 /// Records that one round of reaping looks at to free their memory.
@@ -65,7 +67,8 @@ impl Memory {
     /// deadlines mean nothing here.
     #[must_use]
     pub fn new(options: &BackplaneOptions) -> Self {
-        let state = State { registry: Registry::new(options.inbox), leases: Leases::new(options.lease) };
+        let state =
+            State { registry: Registry::new(options.inbox), leases: Leases::new(options.lease) };
         let inner = Inner {
             limits: options.inbox,
             inline_bytes: options.inline_bytes,
@@ -86,7 +89,10 @@ impl Memory {
     ///
     /// # Errors
     /// [`LeaseError::NameTaken`] only.
-    pub fn gateway(&self, name: &GatewayName) -> Result<(MemoryGateway, GatewayEvents), LeaseError> {
+    pub fn gateway(
+        &self,
+        name: &GatewayName,
+    ) -> Result<(MemoryGateway, GatewayEvents), LeaseError> {
         let mut state = self.state();
         if let Some(left) = state.leases.left_by(name)? {
             state.fence(left, Now::read());
@@ -115,7 +121,8 @@ impl Memory {
         // A copy of its own: the sender's may be a slice of a much larger request.
         let (notice, expires_at_ms) = wire::decode_notice(stored)?;
         let announced = (size <= self.inner.inline_bytes).then(|| notice.clone());
-        let incoming = Incoming { notice, expires_at_ms, size: size as u64, random: rand::random() };
+        let incoming =
+            Incoming { notice, expires_at_ms, size: size as u64, random: rand::random() };
 
         let now = Now::read();
         let mut state = self.state();
@@ -147,7 +154,12 @@ impl Memory {
     ///
     /// # Errors
     /// None here.
-    pub fn read(&self, user: &UserId, since: Since, max_notices: u32) -> Result<Page, BackplaneError> {
+    pub fn read(
+        &self,
+        user: &UserId,
+        since: Since,
+        max_notices: u32,
+    ) -> Result<Page, BackplaneError> {
         let now = Now::read();
         let mut state = self.state();
         Ok(match state.registry.trimmed(user, now) {
@@ -162,8 +174,13 @@ impl Memory {
         let now = Now::read();
         let state = self.state();
         let of = |user: &UserId| {
-            let sessions = state.registry.get(user, now).into_iter().flat_map(|record| record.sessions.values());
-            let alive = sessions.filter(|session| state.leases.is_alive(session.gateway, now.instant));
+            let sessions = state
+                .registry
+                .get(user, now)
+                .into_iter()
+                .flat_map(|record| record.sessions.values());
+            let alive =
+                sessions.filter(|session| state.leases.is_alive(session.gateway, now.instant));
             let mut sessions: Vec<_> = alive.cloned().collect();
             sessions.sort_by_key(|session| (session.connected_at_ms, session.id));
             Presence { user: user.clone(), sessions }
@@ -202,7 +219,9 @@ impl State {
     }
 
     fn remove_sessions(&mut self, id: GatewayId, lease: &Lease, now: Now) -> usize {
-        let of_it = |(user, session): &&(UserId, SessionId)| self.registry.remove_session(user, *session, id, now);
+        let of_it = |(user, session): &&(UserId, SessionId)| {
+            self.registry.remove_session(user, *session, id, now)
+        };
         lease.sessions.iter().filter(of_it).count()
     }
 }
@@ -275,9 +294,8 @@ impl MemoryGateway {
         let State { registry, leases } = &mut *state;
         let Some(lease) = leases.get_mut(id) else { return };
         for key in sessions {
-            if lease.sessions.remove(key) {
-                registry.remove_session(&key.0, key.1, id, now);
-            }
+            lease.sessions.remove(key);
+            registry.remove_session(&key.0, key.1, id, now);
         }
     }
 

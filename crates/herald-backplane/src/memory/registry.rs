@@ -49,7 +49,8 @@ impl Registry {
     /// The user's record with what is too old removed, if there is one.
     pub(super) fn trimmed(&mut self, user: &UserId, now: Now) -> Option<&UserState> {
         let memory = self.limits.memory;
-        let state = self.users.get_mut(user).filter(|state| !state.is_forgotten(now.instant, memory))?;
+        let state =
+            self.users.get_mut(user).filter(|state| !state.is_forgotten(now.instant, memory))?;
         state.inbox.trim_age(now.ms, &self.limits);
         Some(state)
     }
@@ -92,7 +93,9 @@ impl Registry {
     pub(super) fn sweep(&mut self, now: Now, records: usize) {
         let every = self.limits.age.min(self.limits.memory);
         for _ in 0..records {
-            let due = |(since, _): &mut (Instant, UserId)| now.instant.saturating_duration_since(*since) >= every;
+            let due = |(since, _): &mut (Instant, UserId)| {
+                now.instant.saturating_duration_since(*since) >= every
+            };
             let Some((_, user)) = self.looks.pop_front_if(due) else { return };
             let Some(state) = self.users.get_mut(&user) else { continue };
             if state.is_forgotten(now.instant, self.limits.memory) {
@@ -120,7 +123,11 @@ mod tests {
 
     impl Fixture {
         fn new() -> Self {
-            let limits = InboxLimits { age: Duration::from_secs(10), memory: MEMORY, ..InboxLimits::default() };
+            let limits = InboxLimits {
+                age: Duration::from_secs(10),
+                memory: MEMORY,
+                ..InboxLimits::default()
+            };
             Self { registry: Registry::new(limits), began: Now::read() }
         }
 

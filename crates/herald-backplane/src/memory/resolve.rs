@@ -109,8 +109,14 @@ mod tests {
             let found = decide(epoch, position, random);
             assert_eq!(found, (floor, Some(GapReason::Reset)), "{epoch} {position} {random}");
         }
-        for (epoch, position) in [(EPOCH, at(10)), (EPOCH, Position::ZERO), (Epoch(0), Position::ZERO)] {
-            assert_eq!(decide(epoch, position, 0), (floor, Some(GapReason::Expired)), "{epoch} {position}");
+        for (epoch, position) in
+            [(EPOCH, at(10)), (EPOCH, Position::ZERO), (Epoch(0), Position::ZERO)]
+        {
+            assert_eq!(
+                decide(epoch, position, 0),
+                (floor, Some(GapReason::Expired)),
+                "{epoch} {position}"
+            );
         }
     }
 
@@ -121,7 +127,10 @@ mod tests {
         assert_eq!(resolve(Since::Start, &bounds, |_| None), (Place::ZERO, None));
         assert_eq!(resolve(cursor(Place::ZERO), &bounds, |_| None), (Place::ZERO, None));
         let above = Place { position: at(1), random: 0 };
-        assert_eq!(resolve(cursor(above), &bounds, |_| None), (Place::ZERO, Some(GapReason::Reset)));
+        assert_eq!(
+            resolve(cursor(above), &bounds, |_| None),
+            (Place::ZERO, Some(GapReason::Reset))
+        );
         let nobody = Since::After(Cursor { epoch: Epoch(0), place: Place::ZERO });
         assert_eq!(resolve(nobody, &bounds, |_| None), (Place::ZERO, None));
     }
@@ -130,7 +139,8 @@ mod tests {
     fn once_all_is_removed_only_the_tip_is_complete() {
         let tip = Place { position: at(50), random: 50 };
         let bounds = Bounds { epoch: EPOCH, tip, floor: at(50) };
-        let after = |place| resolve(Since::After(Cursor { epoch: EPOCH, place }), &bounds, |_| None);
+        let after =
+            |place| resolve(Since::After(Cursor { epoch: EPOCH, place }), &bounds, |_| None);
         assert_eq!(after(tip), (tip, None));
         assert_eq!(after(Place { random: 0, ..tip }), (Place { random: 0, ..tip }, None));
         assert_eq!(after(Place { random: 51, ..tip }).1, Some(GapReason::Reset));

@@ -52,13 +52,15 @@ mod tests {
     #[test]
     fn what_is_shown_has_no_password() {
         let address =
-            Address::parse("redis://joe:hunter2@cache.example:6380/3", Duration::from_secs(2)).unwrap();
+            Address::parse("redis://joe:hunter2@cache.example:6380/3", Duration::from_secs(2))
+                .unwrap();
         assert_eq!(address.shown, "cache.example:6380/3");
     }
 
     #[test]
     fn a_wrong_address_is_explained_without_its_secret() {
-        let error = Address::parse("redis://joe:hunter2@host:notaport", Duration::from_secs(2)).unwrap_err();
+        let error = Address::parse("redis://joe:hunter2@host:notaport", Duration::from_secs(2))
+            .unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
         assert!(error.to_string().contains("expected redis://"), "{error}");
     }

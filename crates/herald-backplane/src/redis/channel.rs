@@ -126,7 +126,9 @@ async fn subscribe(
             BackplaneError::Unknown(why) => BackplaneError::Unavailable(why),
             other => other,
         }),
-        Err(_) => Err(BackplaneError::Unavailable(format!("Redis did not answer within {deadline:?}"))),
+        Err(_) => {
+            Err(BackplaneError::Unavailable(format!("Redis did not answer within {deadline:?}")))
+        }
     }
 }
 

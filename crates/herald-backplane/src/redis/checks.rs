@@ -18,7 +18,9 @@ impl Redis {
             Ok(info) => info,
             Err(error) => match classify(error) {
                 BackplaneError::Unusable(why) => {
-                    return Ok(vec![format!("INFO is refused, so version and settings are unknown: {why}")]);
+                    return Ok(vec![format!(
+                        "INFO is refused, so version and settings are unknown: {why}"
+                    )]);
                 }
                 other => return Err(other),
             },
@@ -33,8 +35,13 @@ impl Redis {
                 )));
             }
         }
-        let policy: HashMap<String, String> =
-            Cmd::new().arg("CONFIG").arg("GET").arg("maxmemory-policy").query_async(&mut connection).await.unwrap_or_default();
+        let policy: HashMap<String, String> = Cmd::new()
+            .arg("CONFIG")
+            .arg("GET")
+            .arg("maxmemory-policy")
+            .query_async(&mut connection)
+            .await
+            .unwrap_or_default();
         match policy.get("maxmemory-policy").or(info.get::<String>("maxmemory_policy").as_ref()) {
             Some(policy) if policy != "noeviction" => risks.push(format!(
                 "maxmemory-policy is `{policy}`: under memory pressure Redis removes inboxes and sessions \

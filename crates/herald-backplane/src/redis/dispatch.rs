@@ -11,7 +11,11 @@ use crate::{BackplaneError, Dispatched, Target, wire};
 type Answer = (String, String, Vec<(Vec<u8>, Vec<u8>)>, Vec<(String, u64)>);
 
 impl Redis {
-    pub(crate) async fn dispatch(&self, user: &UserId, notice: &Notice) -> Result<Dispatched, BackplaneError> {
+    pub(crate) async fn dispatch(
+        &self,
+        user: &UserId,
+        notice: &Notice,
+    ) -> Result<Dispatched, BackplaneError> {
         let inner = &*self.inner;
         let limits = &inner.options.inbox;
         let random: u32 = rand::random();

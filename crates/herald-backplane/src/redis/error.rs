@@ -11,7 +11,9 @@ const LATE: &str = "HERALDLATE";
 pub(crate) fn classify(error: RedisError) -> BackplaneError {
     let text = error.to_string();
     if error.code() == Some(LATE) {
-        return BackplaneError::Unavailable("Redis was too slow: refused before anything was written".into());
+        return BackplaneError::Unavailable(
+            "Redis was too slow: refused before anything was written".into(),
+        );
     }
     match error.kind() {
         // Redis answers these instead of doing anything.

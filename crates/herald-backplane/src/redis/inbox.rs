@@ -1,7 +1,7 @@
 //! Reading inboxes, and registering a session in the same step.
 
 use bytes::Bytes;
-use herald_core::{Cursor, Epoch, GapReason, Place, Position, SessionId, UserId};
+use herald_core::{Cursor, Epoch, GapReason, Place, SessionId, UserId};
 use redis::{Cmd, FromRedisValue, Value};
 
 use super::{Redis, error::unexpected, millis};
@@ -54,7 +54,8 @@ impl Redis {
                 .arg(cursor.place.position.to_string())
                 .arg(format!("{:08x}", cursor.place.random)),
         };
-        let (id, session) = registers.map_or((String::new(), &[][..]), |(id, value)| (id.to_string(), value));
+        let (id, session) =
+            registers.map_or((String::new(), &[][..]), |(id, value)| (id.to_string(), value));
         call.arg(max_notices.clamp(1, limits.page_notices))
             .arg(limits.page_bytes)
             .arg(millis(limits.age))
@@ -67,26 +68,10 @@ impl Redis {
         if answer.len() == 1 {
             return Ok(Page::of_nobody(since));
         }
-        page(Answer::from_redis_value(Value::Array(answer)).map_err(|error| unexpected("read", error))?)
-    }
-}
-
-impl Page {
-    /// The page of a user who has no inbox.
-    pub(crate) fn of_nobody(since: Since) -> Self {
-        let gap = match since {
-            Since::After(cursor) if cursor.place.position != Position::ZERO => Some(GapReason::Reset),
-            _ => None,
-        };
-        Self {
-            epoch: Epoch(0),
-            start: Place::ZERO,
-            gap,
-            notices: Vec::new(),
-            reached: Place::ZERO,
-            tip: Place::ZERO,
-            floor: Position::ZERO,
-        }
+        page(
+            Answer::from_redis_value(Value::Array(answer))
+                .map_err(|error| unexpected("read", error))?,
+        )
     }
 }
 
@@ -96,7 +81,9 @@ fn page(answer: Answer) -> Result<Page, BackplaneError> {
     let mut last = None;
     let mut notices = Vec::with_capacity(entries.len() / 3);
     let mut entries = entries.into_iter();
-    while let (Some(position), Some(random), Some(stored)) = (entries.next(), entries.next(), entries.next()) {
+    while let (Some(position), Some(random), Some(stored)) =
+        (entries.next(), entries.next(), entries.next())
+    {
         let place = place(text(&position)?, text(&random)?)?;
         let (notice, expires_at_ms) = wire::decode_notice(Bytes::from(stored))?;
         last = Some(place);

@@ -112,7 +112,10 @@ impl Lanes {
     /// # Errors
     /// [`BackplaneError::Unavailable`] at once if none is; otherwise what
     /// [`classify`] makes of the failure.
-    pub(crate) async fn run<T, F>(&self, call: impl FnOnce(MultiplexedConnection) -> F) -> Result<T, BackplaneError>
+    pub(crate) async fn run<T, F>(
+        &self,
+        call: impl FnOnce(MultiplexedConnection) -> F,
+    ) -> Result<T, BackplaneError>
     where
         F: Future<Output = Result<T, RedisError>>,
     {

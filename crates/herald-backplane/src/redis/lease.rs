@@ -72,7 +72,11 @@ impl Redis {
     }
 
     /// Gives the leases that `name` left behind.
-    async fn take_lease(&self, id: GatewayId, name: &GatewayName) -> Result<Vec<GatewayId>, LeaseError> {
+    async fn take_lease(
+        &self,
+        id: GatewayId,
+        name: &GatewayName,
+    ) -> Result<Vec<GatewayId>, LeaseError> {
         let inner = &*self.inner;
         let mut call = inner.scripts.lease_open.prepare_invoke();
         call.key(inner.keys.leases())
@@ -203,7 +207,10 @@ impl RedisGateway {
         self.redis.inner.lanes.run(run).await
     }
 
-    pub(crate) async fn disconnect(&self, sessions: &[(UserId, SessionId)]) -> Result<(), BackplaneError> {
+    pub(crate) async fn disconnect(
+        &self,
+        sessions: &[(UserId, SessionId)],
+    ) -> Result<(), BackplaneError> {
         self.redis.forget(self.id, sessions).await.map(drop)
     }
 

@@ -111,7 +111,9 @@ fn pool(address: &Address, deadline: Duration) -> Result<Pool, OpenError> {
                 .build()
                 .map_err(|error| error.to_string())
         })
-        .map_err(|error| OpenError(format!("cannot use the Redis address {}: {error}", address.shown)))
+        .map_err(|error| {
+            OpenError(format!("cannot use the Redis address {}: {error}", address.shown))
+        })
 }
 
 /// Whole milliseconds, for scripts.

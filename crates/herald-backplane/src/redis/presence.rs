@@ -5,7 +5,10 @@ use std::collections::HashSet;
 use herald_core::{GatewayId, UserId};
 use redis::{Pipeline, Value};
 
-use super::{Redis, error::{classify, unexpected}};
+use super::{
+    Redis,
+    error::{classify, unexpected},
+};
 use crate::{BackplaneError, Presence, wire};
 
 /// Users asked for in one pipeline, so that one long question does not hold up

@@ -5,7 +5,11 @@ use std::{collections::HashMap, time::Duration};
 use herald_core::{GatewayId, SessionId, UserId};
 use redis::{Cmd, Pipeline};
 
-use super::{Redis, error::{classify, unexpected}, millis};
+use super::{
+    Redis,
+    error::{classify, unexpected},
+    millis,
+};
 use crate::{BackplaneError, Reaped};
 
 /// How long a reaper has a lease to itself.
@@ -72,7 +76,8 @@ impl Redis {
             let sessions: Vec<(UserId, SessionId)> = some
                 .iter()
                 .map(|(session, user)| {
-                    let user = UserId::new(user).map_err(|error| unexpected("a lease's sessions", error))?;
+                    let user = UserId::new(user)
+                        .map_err(|error| unexpected("a lease's sessions", error))?;
                     let session =
                         session.parse().map_err(|error| unexpected("a lease's sessions", error))?;
                     Ok((user, session))
@@ -101,7 +106,8 @@ impl Redis {
             for (user, session) in sessions {
                 by_user.entry(user).or_default().push(*session);
             }
-            let removals = by_user.into_iter().map(|(user, sessions)| self.forget_of(gateway, user, sessions));
+            let removals =
+                by_user.into_iter().map(|(user, sessions)| self.forget_of(gateway, user, sessions));
             removed += futures_util::future::try_join_all(removals).await?.iter().sum::<usize>();
             let mut unindex = Pipeline::new();
             unindex

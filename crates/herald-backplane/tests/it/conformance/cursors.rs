@@ -47,7 +47,10 @@ impl Inbox {
         let page = self.notifier.read(&self.user, since, 100).await.unwrap();
         assert_eq!(self.gateway.port.read(&self.user, since).await.unwrap(), page);
         assert_eq!(self.gateway.port.connect(&self.user, &session(1), since).await.unwrap(), page);
-        assert_eq!((page.epoch, page.tip, page.floor), (self.epoch, self.places[5], self.places[2].position));
+        assert_eq!(
+            (page.epoch, page.tip, page.floor),
+            (self.epoch, self.places[5], self.places[2].position)
+        );
         assert_eq!((page.reached, page.more()), (page.tip, false));
         page
     }
@@ -148,7 +151,11 @@ pub(crate) async fn an_inbox_that_never_had_a_notice_has_a_beginning(fixture: &F
     let sent = notifier.send(&alice, 3, 0).await;
     let page = gateway.port.read(&alice, Since::After(beginning)).await.unwrap();
     assert_eq!((page.gap, page.start, page.floor), (None, Place::ZERO, Position::ZERO));
-    assert_eq!((page.epoch, places(&page)), (beginning.epoch, sent), "who left before its first notice");
+    assert_eq!(
+        (page.epoch, places(&page)),
+        (beginning.epoch, sent),
+        "who left before its first notice"
+    );
 }
 
 pub(crate) async fn a_user_without_an_inbox_has_an_empty_page(fixture: &Fixture) {
@@ -164,7 +171,10 @@ pub(crate) async fn a_user_without_an_inbox_has_an_empty_page(fixture: &Fixture)
         let page = notifier.read(&nobody, since, 100).await.unwrap();
         assert_eq!(gateway.port.read(&nobody, since).await.unwrap(), page);
         assert_eq!((page.epoch, page.gap, page.start), (Epoch(0), gap, Place::ZERO));
-        assert_eq!((page.reached, page.tip, page.floor), (Place::ZERO, Place::ZERO, Position::ZERO));
+        assert_eq!(
+            (page.reached, page.tip, page.floor),
+            (Place::ZERO, Place::ZERO, Position::ZERO)
+        );
         assert!(page.notices.is_empty() && !page.more());
         assert_eq!(gateway.port.tip(&nobody).await.unwrap(), None, "asking makes no inbox");
     }
@@ -189,6 +199,7 @@ pub(crate) async fn the_tip_is_where_to_go_on_from(fixture: &Fixture) {
     let tip = inbox.gateway.port.tip(&inbox.user).await.unwrap().unwrap();
     assert_eq!(tip, Cursor { epoch: inbox.epoch, place: inbox.places[5] });
     let sent = inbox.notifier.send(&inbox.user, 2, 0).await;
-    let page = inbox.gateway.port.connect(&inbox.user, &session(1), Since::After(tip)).await.unwrap();
+    let page =
+        inbox.gateway.port.connect(&inbox.user, &session(1), Since::After(tip)).await.unwrap();
     assert_eq!((page.gap, page.start, places(&page)), (None, tip.place, sent));
 }

@@ -5,10 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use herald_backplane::{Announced, Dispatched, Since};
 use herald_core::{GatewayId, Place, Position, SessionId, UserId};
 
-use crate::support::{Fixture, PATIENCE, SendMany, eventually, numbered, places, sent, session, user};
+use crate::support::{
+    Fixture, PATIENCE, SendMany, eventually, numbered, places, sent, session, user,
+};
 
 fn targets(dispatched: &Dispatched) -> BTreeMap<SessionId, (GatewayId, bool)> {
-    let of = |target: &herald_backplane::Target| (target.session.id, (target.session.gateway, target.heard));
+    let of = |target: &herald_backplane::Target| {
+        (target.session.id, (target.session.gateway, target.heard))
+    };
     dispatched.targets.iter().map(of).collect()
 }
 
@@ -47,7 +51,10 @@ pub(crate) async fn all_gateways_see_one_order_and_it_is_the_inboxs(fixture: &Fi
         }
         since = Since::After(page.cursor());
     }
-    assert!(kept.iter().map(|(place, _)| place).eq(&all), "the inbox keeps what was accepted, in order");
+    assert!(
+        kept.iter().map(|(place, _)| place).eq(&all),
+        "the inbox keeps what was accepted, in order"
+    );
 
     for gateway in &mut gateways {
         let mut heard = gateway.events.notices(SENDERS * EACH).await;
@@ -84,14 +91,22 @@ pub(crate) async fn a_racing_connect_finds_the_notice_or_is_told(fixture: &Fixtu
         let found = places(&page);
         assert!(found.is_empty() || found == [dispatched.place]);
         assert_eq!(page.epoch, dispatched.epoch);
-        assert_ne!(dispatched.targets.is_empty(), found.is_empty(), "round {round}: one of the two, not both");
+        assert_ne!(
+            dispatched.targets.is_empty(),
+            found.is_empty(),
+            "round {round}: one of the two, not both"
+        );
         if found.is_empty() {
             told.insert(alice);
         }
     }
     let heard = gateway.events.notices(told.len()).await;
     assert_eq!(heard.into_iter().map(|announced| announced.user).collect::<BTreeSet<_>>(), told);
-    assert!(!told.is_empty() && told.len() < ROUNDS, "both orders were met: {} of {ROUNDS}", told.len());
+    assert!(
+        !told.is_empty() && told.len() < ROUNDS,
+        "both orders were met: {} of {ROUNDS}",
+        told.len()
+    );
 }
 
 async fn after_yields<T>(count: usize, then: impl Future<Output = T>) -> T {
@@ -131,7 +146,8 @@ pub(crate) async fn a_gateway_is_told_once_for_all_sessions_of_a_user(fixture: &
         gateway.port.connect(&alice, &session(at), Since::Start).await.unwrap();
     }
     let sent = notifier.send(&alice, 2, 0).await;
-    let heard: Vec<Place> = gateway.events.notices(2).await.iter().map(|heard| heard.place).collect();
+    let heard: Vec<Place> =
+        gateway.events.notices(2).await.iter().map(|heard| heard.place).collect();
     assert_eq!(heard, sent);
 }
 
@@ -160,7 +176,10 @@ pub(crate) async fn targets_are_the_sessions_of_that_moment(fixture: &Fixture) {
 
     first.port.disconnect(&[(alice.clone(), sessions[0].id)]).await.unwrap();
     let rest = notifier.dispatch(&alice, &numbered(2, 0)).await.unwrap();
-    assert_eq!(targets(&rest), BTreeMap::from([(sessions[1].id, (one, true)), (sessions[2].id, (two, true))]));
+    assert_eq!(
+        targets(&rest),
+        BTreeMap::from([(sessions[1].id, (one, true)), (sessions[2].id, (two, true))])
+    );
 }
 
 pub(crate) async fn who_does_not_listen_is_a_target_unheard(fixture: &Fixture) {
@@ -188,9 +207,10 @@ pub(crate) async fn user_ids_of_any_kind_do_not_mix(fixture: &Fixture) {
     let mut gateway = fixture.gateway("gw:1").await;
     let long = ["u".repeat(128), "é".repeat(64), format!("{}v", "u".repeat(127))];
     let ids = [
-        "a", "A", "{a}", "{a", "a}", "{", "}", "{}", "}{", "{}a", "{a}{b}", "a b", " a", "a ", " ", "*", "a*",
-        "?", "[a]", "[^a]", "a\\", "\\*", "a:b", "a/b", "%61", "%s", "\"a\"", "'a'", "é", "e\u{301}", "🦀",
-        "\u{200d}", "0", "00", "state", "null", "-", "+", "$", ">", "a\u{a0}b",
+        "a", "A", "{a}", "{a", "a}", "{", "}", "{}", "}{", "{}a", "{a}{b}", "a b", " a", "a ", " ",
+        "*", "a*", "?", "[a]", "[^a]", "a\\", "\\*", "a:b", "a/b", "%61", "%s", "\"a\"", "'a'",
+        "é", "e\u{301}", "🦀", "\u{200d}", "0", "00", "state", "null", "-", "+", "$", ">",
+        "a\u{a0}b",
     ];
     let ids: Vec<&str> = ids.into_iter().chain(long.iter().map(String::as_str)).collect();
     let payload = |id: &str| sent(format!("{:?}", id.as_bytes()));
@@ -211,9 +231,15 @@ pub(crate) async fn user_ids_of_any_kind_do_not_mix(fixture: &Fixture) {
     let presence = notifier.presence(&users).await.unwrap();
     for (asked, present) in users.iter().zip(presence) {
         assert_eq!(present.user, *asked);
-        assert!(present.sessions.iter().map(|session| session.id).eq([sessions[asked]]), "{asked:?}");
+        assert!(
+            present.sessions.iter().map(|session| session.id).eq([sessions[asked]]),
+            "{asked:?}"
+        );
         let page = notifier.read(asked, Since::Start, 100).await.unwrap();
-        assert!(page.notices.iter().map(|kept| &kept.notice).eq([&payload(asked.as_str())]), "{asked:?}");
+        assert!(
+            page.notices.iter().map(|kept| &kept.notice).eq([&payload(asked.as_str())]),
+            "{asked:?}"
+        );
     }
 }
 

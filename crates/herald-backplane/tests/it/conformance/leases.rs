@@ -1,6 +1,8 @@
 //! Names, leases and how they end.
 
-use herald_backplane::{BackplaneError, GatewayEvent, GatewayPort, LeaseError, NotifierPort, Since};
+use herald_backplane::{
+    BackplaneError, GatewayEvent, GatewayPort, LeaseError, NotifierPort, Since,
+};
 use herald_core::{GatewayName, SessionId, UserId};
 
 use crate::support::{Fixture, Gateway, PATIENCE, eventually, numbered, session, user};
@@ -50,7 +52,11 @@ pub(crate) async fn a_name_is_held_by_one_at_a_time(fixture: &Fixture) {
     }
     let alice = user("alice");
     let session = connected(&holder, &alice, 1).await;
-    assert_eq!(registered(&fixture.notifier().await, &alice).await, [session], "it was not disturbed");
+    assert_eq!(
+        registered(&fixture.notifier().await, &alice).await,
+        [session],
+        "it was not disturbed"
+    );
 }
 
 pub(crate) async fn of_many_at_once_one_gets_the_name(fixture: &Fixture) {
@@ -98,7 +104,8 @@ pub(crate) async fn a_restart_takes_over_what_its_name_left(fixture: &Fixture) {
     assert_ne!(restarted.port.id(), old_id, "a lease of its own");
     let new = connected(&restarted, &bob, 4).await;
     eventually("what was left is gone, and nothing else", PATIENCE, async || {
-        let (alices, bobs) = (registered(&notifier, &alice).await, registered(&notifier, &bob).await);
+        let (alices, bobs) =
+            (registered(&notifier, &alice).await, registered(&notifier, &bob).await);
         assert!(alices.contains(&kept) && bobs.contains(&new));
         (alices == [kept] && bobs == [new]).then_some(())
     })
@@ -115,8 +122,13 @@ pub(crate) async fn who_stopped_listening_is_taken_over_and_refused(fixture: &Fi
     let alice = user("alice");
     port.connect(&alice, &session(1), Since::Start).await.unwrap();
     drop(events);
-    let successor = eventually("its name is free", PATIENCE, async || fixture.try_gateway("gw:1").await.ok()).await;
-    eventually("the old lease is refused", PATIENCE, async || is_refused(&port, &alice).await.then_some(())).await;
+    let successor =
+        eventually("its name is free", PATIENCE, async || fixture.try_gateway("gw:1").await.ok())
+            .await;
+    eventually("the old lease is refused", PATIENCE, async || {
+        is_refused(&port, &alice).await.then_some(())
+    })
+    .await;
     let new = connected(&successor, &alice, 2).await;
     eventually("its sessions are gone", PATIENCE, async || {
         (registered(&notifier, &alice).await == [new]).then_some(())
@@ -127,6 +139,18 @@ pub(crate) async fn who_stopped_listening_is_taken_over_and_refused(fixture: &Fi
     port.release().await.unwrap();
     assert_eq!(registered(&notifier, &alice).await, [new]);
     assert!(matches!(fixture.try_gateway("gw:1").await, Err(LeaseError::NameTaken { .. })));
+}
+
+pub(crate) async fn who_dropped_its_lease_hears_the_end(fixture: &Fixture) {
+    let Gateway { port, mut events } = fixture.gateway("gw:1").await;
+    let clone = port.clone();
+    drop(port);
+    let alice = user("alice");
+    clone.connect(&alice, &session(1), Since::Start).await.unwrap();
+    fixture.notifier().await.dispatch(&alice, &numbered(0, 0)).await.unwrap();
+    assert_eq!(events.notice().await.user, alice, "a clone is left");
+    drop(clone);
+    assert_eq!(events.next().await, None, "to leave it is not to lose it");
 }
 
 pub(crate) async fn a_released_lease_leaves_nothing(fixture: &Fixture) {

@@ -5,7 +5,9 @@ use std::time::Duration;
 use herald_backplane::Since;
 use herald_core::{Cursor, Epoch, GapReason, Place, Position};
 
-use crate::support::{Fixture, PATIENCE, SendMany, eventually, numbered, places, session, stored_size, user};
+use crate::support::{
+    Fixture, PATIENCE, SendMany, eventually, numbered, places, session, stored_size, user,
+};
 
 pub(crate) async fn count_removes_the_oldest(fixture: &Fixture) {
     let fixture = fixture.with_inbox(|inbox| inbox.notices = 40);
@@ -81,7 +83,10 @@ pub(crate) async fn age_removes_and_the_floor_remembers(fixture: &Fixture) {
         assert_eq!((found.gap, found.reached, found.notices.len()), (gap, tip, 0), "{place:?}");
     }
     let found = gateway.port.connect(&alice, &session(1), after(sent[0])).await.unwrap();
-    assert_eq!((found.gap, found.reached, found.floor), (Some(GapReason::Expired), tip, tip.position));
+    assert_eq!(
+        (found.gap, found.reached, found.floor),
+        (Some(GapReason::Expired), tip, tip.position)
+    );
 
     let next = notifier.dispatch(&alice, &numbered(4, 0)).await.unwrap();
     assert_eq!(next.epoch, page.epoch);

@@ -53,6 +53,7 @@ macro_rules! conformance {
                 of_many_at_once_one_gets_the_name,
                 a_restart_takes_over_what_its_name_left,
                 who_stopped_listening_is_taken_over_and_refused,
+                who_dropped_its_lease_hears_the_end,
                 a_released_lease_leaves_nothing,
                 who_lost_its_lease_hears_it_and_is_refused,
                 a_session_of_a_lost_lease_does_not_stay;

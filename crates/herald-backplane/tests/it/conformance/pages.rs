@@ -11,7 +11,10 @@ async fn pages(notifier: &NotifierPort, user: &UserId, max_notices: u32) -> Vec<
     loop {
         let page = notifier.read(user, since, max_notices).await.unwrap();
         assert_eq!(page.gap, None);
-        assert!(last.is_none_or(|last| page.start == last), "a page begins where the one before ended");
+        assert!(
+            last.is_none_or(|last| page.start == last),
+            "a page begins where the one before ended"
+        );
         assert_eq!(page.notices.last().map_or(page.tip, |last| last.place), page.reached);
         assert_eq!(page.more(), page.reached != page.tip);
         pages.push(places(&page));
@@ -51,7 +54,10 @@ pub(crate) async fn the_first_page_of_a_connect_is_a_page_like_any(fixture: &Fix
     let alice = user("alice");
     let sent = notifier.send(&alice, 15, 0).await;
     let first = gateway.port.connect(&alice, &session(1), Since::Start).await.unwrap();
-    assert_eq!((places(&first), first.reached, first.tip), (sent[..10].to_vec(), sent[9], sent[14]));
+    assert_eq!(
+        (places(&first), first.reached, first.tip),
+        (sent[..10].to_vec(), sent[9], sent[14])
+    );
     assert!(first.more());
     // Sent between the pages: announced, and on the next page as well.
     let between = notifier.send(&alice, 1, 0).await[0];

@@ -44,7 +44,10 @@ pub(crate) async fn a_lapsed_gateway_is_left_out_of_presence_in_time(fixture: &F
     drop(crashed);
     let now = present(&notifier, &alice).await;
     let surely_held = fixture.options.lease - 2 * fixture.options.renew_every;
-    assert!(now == [lost, kept] || crashed_at.elapsed() > surely_held, "a crash is noticed by the lapse only");
+    assert!(
+        now == [lost, kept] || crashed_at.elapsed() > surely_held,
+        "a crash is noticed by the lapse only"
+    );
     let in_time = fixture.options.lease + Duration::from_secs(1);
     eventually("the lapsed one is left out", in_time, async || {
         let now = present(&notifier, &alice).await;

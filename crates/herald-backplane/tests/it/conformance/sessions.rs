@@ -55,7 +55,8 @@ pub(crate) async fn a_disconnect_takes_that_session_alone(fixture: &Fixture) {
     // Unknown ones, doubled ones, none at all: no error, no effect.
     first.port.disconnect(&[]).await.unwrap();
     let gone = (alice.clone(), sessions[0].id);
-    let unknown = [gone.clone(), gone, (bob.clone(), sessions[1].id), (user("nobody"), SessionId::random())];
+    let unknown =
+        [gone.clone(), gone, (bob.clone(), sessions[1].id), (user("nobody"), SessionId::random())];
     first.port.disconnect(&unknown).await.unwrap();
     assert_eq!(ids(&present(&notifier, &alice).await), [sessions[1].id, sessions[2].id]);
     // With the last session the inbox stays.

@@ -1,5 +1,7 @@
 //! The backplane on a Redis of the tests' own.
 
+mod facts;
+
 use crate::{conformance::conformance, support::Fixture};
 
 conformance!(Fixture::redis);

@@ -3,8 +3,8 @@
 use std::{sync::OnceLock, time::Duration};
 
 use herald_backplane::{
-    Announced, Backplane, BackplaneOptions, GatewayEvent, GatewayEvents, GatewayPort, Health, LeaseError,
-    NotifierPort,
+    Announced, Backplane, BackplaneOptions, GatewayEvent, GatewayEvents, GatewayPort, Health,
+    LeaseError, NotifierPort,
 };
 use herald_core::{GatewayName, InboxLimits, SessionId};
 
@@ -23,6 +23,11 @@ impl Fixture {
 
     pub(crate) fn redis() -> Self {
         Self { options: options(RedisServer::shared().url.clone()), memory: None }
+    }
+
+    /// On a Redis of the caller's own.
+    pub(crate) fn on(server: &RedisServer) -> Self {
+        Self { options: options(server.url.clone()), memory: None }
     }
 
     /// Another empty one of the same kind, with other options.

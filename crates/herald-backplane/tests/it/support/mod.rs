@@ -7,6 +7,7 @@ mod samples;
 use std::time::{Duration, Instant};
 
 pub(crate) use fixture::{Fixture, Gateway};
+pub(crate) use redis_server::RedisServer;
 pub(crate) use samples::{SendMany, numbered, places, sent, session, stored_size, user};
 
 /// How long anything that has no limit of its own may take on a busy machine.

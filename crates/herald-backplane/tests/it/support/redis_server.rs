@@ -27,10 +27,13 @@ rm -rf "$2"
 impl RedisServer {
     pub(crate) fn shared() -> &'static Self {
         static SERVER: OnceLock<RedisServer> = OnceLock::new();
-        SERVER.get_or_init(|| {
-            // Between finding a free port and using it somebody else may have taken it.
-            (0..10).find_map(|_| Self::start()).expect("no redis-server could be started")
-        })
+        SERVER.get_or_init(Self::alone)
+    }
+
+    /// One of the caller's own, to be mistreated.
+    pub(crate) fn alone() -> Self {
+        // Between finding a free port and using it somebody else may have taken it.
+        (0..10).find_map(|_| Self::start()).expect("no redis-server could be started")
     }
 
     fn start() -> Option<Self> {

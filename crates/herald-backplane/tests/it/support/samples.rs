@@ -1,10 +1,10 @@
 //! Users, sessions and notices.
 
-use herald_core::{
-    EventName, GatewayId, GatewayName, Namespace, Notice, Payload, Place, SessionId, SessionRecord, Transport,
-    UserId,
-};
 use herald_backplane::{NotifierPort, Page};
+use herald_core::{
+    EventName, GatewayId, GatewayName, Namespace, Notice, Payload, Place, SessionId, SessionRecord,
+    Transport, UserId,
+};
 use herald_proto::wire::StoredNotice;
 use prost::Message as _;
 

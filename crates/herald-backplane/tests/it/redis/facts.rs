@@ -1,0 +1,217 @@
+//! What only Redis can do to us: freeze, forget, cut lines, hold other people's keys.
+
+use std::time::Duration;
+
+use herald_backplane::{BackplaneError, GatewayEvent, Since};
+use herald_core::{Cursor, GapReason, Place, Position, UserId};
+use redis::{Cmd, FromRedisValue, aio::MultiplexedConnection};
+
+use crate::support::{Fixture, PATIENCE, RedisServer, eventually, sent, session, user};
+
+/// Somebody else's connection to the same Redis.
+struct Operator(MultiplexedConnection);
+
+impl Operator {
+    async fn of(fixture: &Fixture) -> Self {
+        let client = redis::Client::open(fixture.options.url.as_str()).unwrap();
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        Self(client.get_multiplexed_async_connection_with_config(&config).await.unwrap())
+    }
+
+    async fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> T {
+        let mut cmd = Cmd::new();
+        for word in words {
+            cmd.arg(*word);
+        }
+        cmd.query_async(&mut self.0).await.unwrap()
+    }
+
+    /// The keys of a user, by what they hold.
+    async fn key(&mut self, fixture: &Fixture, user: &UserId, part: &str) -> String {
+        let all: Vec<String> =
+            self.ask(&["KEYS", &format!("{}:*:{part}", fixture.options.key_prefix)]).await;
+        assert_eq!(all.len(), 1, "{user} is alone and has one {part}");
+        all[0].clone()
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_was_given_up_is_not_carried_out_later() {
+    let server = RedisServer::alone();
+    let fixture =
+        Fixture::on(&server).with(|options| options.call_deadline = Duration::from_millis(300));
+    let notifier = fixture.notifier().await;
+    let alice = user("alice");
+    let info: redis::InfoDict = Operator::of(&fixture).await.ask(&["INFO", "server"]).await;
+    let pid: u32 = info.get("process_id").unwrap();
+    let before = notifier.dispatch(&alice, &sent("1")).await.unwrap();
+    signal("STOP", pid);
+    let error = notifier.dispatch(&alice, &sent("2")).await.unwrap_err();
+    assert!(matches!(error, BackplaneError::Unknown(_)) && error.is_retryable(), "{error}");
+    signal("CONT", pid);
+    let after = eventually("Redis is back", PATIENCE, async || {
+        notifier.dispatch(&alice, &sent("3")).await.ok()
+    })
+    .await;
+    let page = notifier.read(&alice, Since::Start, 100).await.unwrap();
+    let kept: Vec<_> = page.notices.iter().map(|kept| kept.place).collect();
+    assert_eq!(kept, [before.place, after.place]);
+}
+
+fn signal(signal: &str, pid: u32) {
+    let sent =
+        std::process::Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
+    assert!(sent.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_key_of_another_type_is_an_error_that_leaves_nothing_behind() {
+    let fixture = Fixture::redis();
+    let notifier = fixture.notifier().await;
+    let alice = user("alice");
+    notifier.dispatch(&alice, &sent("1")).await.unwrap();
+    let mut operator = Operator::of(&fixture).await;
+    let sessions = operator.key(&fixture, &alice, "state").await.replace(":state", ":sessions");
+    operator.ask::<()>(&["SET", &sessions, "somebody else's"]).await;
+    let error = notifier.dispatch(&alice, &sent("2")).await.unwrap_err();
+    assert!(matches!(error, BackplaneError::Unusable(_)) && !error.is_retryable(), "{error}");
+    operator.ask::<()>(&["DEL", &sessions]).await;
+    let page = notifier.read(&alice, Since::Start, 100).await.unwrap();
+    assert_eq!(page.notices.len(), 1, "the refused one was not appended");
+}
+
+#[tokio::test]
+async fn an_inbox_that_somebody_removed_is_a_gap_and_goes_on() {
+    let fixture = Fixture::redis();
+    let notifier = fixture.notifier().await;
+    let alice = user("alice");
+    let first = notifier.dispatch(&alice, &sent("1")).await.unwrap();
+    notifier.dispatch(&alice, &sent("2")).await.unwrap();
+    let mut operator = Operator::of(&fixture).await;
+    let inbox = operator.key(&fixture, &alice, "inbox").await;
+    operator.ask::<()>(&["DEL", &inbox]).await;
+    let third = notifier.dispatch(&alice, &sent("3")).await.unwrap();
+    assert_eq!(third.epoch, first.epoch);
+    let cursor = Cursor { epoch: first.epoch, place: first.place };
+    let page = notifier.read(&alice, Since::After(cursor), 100).await.unwrap();
+    // The first one's place is gone with the stream: whether below the floor or unknown, it is a gap.
+    assert!(page.gap.is_some());
+    assert_eq!(page.notices.iter().map(|kept| kept.place).collect::<Vec<_>>(), [third.place]);
+}
+
+#[tokio::test]
+async fn a_clock_that_went_back_does_not_take_positions_with_it() {
+    let fixture = Fixture::redis();
+    let notifier = fixture.notifier().await;
+    let alice = user("alice");
+    let first = notifier.dispatch(&alice, &sent("1")).await.unwrap();
+    let mut operator = Operator::of(&fixture).await;
+    let state = operator.key(&fixture, &alice, "state").await;
+    let inbox = operator.key(&fixture, &alice, "inbox").await;
+    // As if the last notice had been appended by a clock an hour ahead.
+    let ahead = format!("{}-7", first.place.position.ms + 3_600_000);
+    operator.ask::<()>(&["HSET", &state, "l", &ahead]).await;
+    operator.ask::<String>(&["XSETID", &inbox, &ahead]).await;
+    let next = notifier.dispatch(&alice, &sent("2")).await.unwrap();
+    let expected = Position { ms: first.place.position.ms + 3_600_000, seq: 8 };
+    assert_eq!(next.place.position, expected);
+}
+
+#[tokio::test]
+async fn an_emptied_redis_is_noticed_and_foreign_cursors_are_reset() {
+    let server = RedisServer::alone();
+    let fixture = Fixture::on(&server);
+    let notifier = fixture.notifier().await;
+    let mut gateway = fixture.gateway("gw:1").await;
+    let alice = user("alice");
+    let before = notifier.dispatch(&alice, &sent("1")).await.unwrap();
+    Operator::of(&fixture).await.ask::<()>(&["FLUSHALL"]).await;
+    assert_eq!(gateway.events.next().await, Some(GatewayEvent::LeaseLost));
+    assert_eq!(gateway.events.next().await, None);
+    let successor = fixture.gateway("gw:1").await;
+    let old = Cursor { epoch: before.epoch, place: before.place };
+    let after = notifier.dispatch(&alice, &sent("2")).await.unwrap();
+    let page = successor.port.connect(&alice, &session(1), Since::After(old)).await.unwrap();
+    assert_eq!(page.gap, Some(GapReason::Reset));
+    assert_eq!(page.notices.iter().map(|kept| kept.place).collect::<Vec<_>>(), [after.place]);
+}
+
+#[tokio::test]
+async fn a_channel_that_was_cut_heals_and_says_that_it_was() {
+    let server = RedisServer::alone();
+    let fixture = Fixture::on(&server);
+    let notifier = fixture.notifier().await;
+    let mut gateway = fixture.gateway("gw:1").await;
+    let alice = user("alice");
+    gateway.port.connect(&alice, &session(1), Since::Start).await.unwrap();
+    let mut operator = Operator::of(&fixture).await;
+    for round in 0..5 {
+        let cut: u64 = operator.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+        assert_eq!(cut, 1, "the gateway has one subscription");
+        assert_eq!(gateway.events.next().await, Some(GatewayEvent::Doubt));
+        let notice = notifier.dispatch(&alice, &sent(round.to_string())).await.unwrap();
+        assert!(notice.targets[0].heard);
+        assert_eq!(gateway.events.notice().await.place, notice.place);
+    }
+}
+
+#[tokio::test]
+async fn all_connections_cut_and_scripts_forgotten_is_only_a_pause() {
+    let server = RedisServer::alone();
+    let fixture = Fixture::on(&server);
+    let notifier = fixture.notifier().await;
+    let alice = user("alice");
+    let mut operator = Operator::of(&fixture).await;
+    for _ in 0..5 {
+        operator.ask::<()>(&["SCRIPT", "FLUSH"]).await;
+        operator.ask::<u64>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]).await;
+        eventually("Redis is found again", PATIENCE, async || {
+            notifier.dispatch(&alice, &sent("1")).await.ok()
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn settings_that_put_notices_at_risk_are_named() {
+    let server = RedisServer::alone();
+    let fixture = Fixture::on(&server);
+    let backplane = fixture.open().await;
+    Operator::of(&fixture)
+        .await
+        .ask::<()>(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"])
+        .await;
+    let risks = backplane.risks().await.unwrap();
+    assert!(
+        risks.iter().any(|risk| risk.contains("allkeys-lru") && risk.contains("noeviction")),
+        "{risks:?}"
+    );
+    assert!(risks.iter().any(|risk| risk.contains("appendonly")), "{risks:?}");
+}
+
+/// Who was given a cursor before there was an inbox goes on with it afterwards.
+#[tokio::test]
+async fn nobodys_cursor_goes_on_in_the_first_inbox() {
+    for fixture in [Fixture::redis(), Fixture::memory()] {
+        let notifier = fixture.notifier().await;
+        let alice = user("alice");
+        let empty = notifier.read(&alice, Since::Start, 100).await.unwrap();
+        let first = notifier.dispatch(&alice, &sent("1")).await.unwrap();
+        let page = notifier.read(&alice, Since::After(empty.cursor()), 100).await.unwrap();
+        assert_eq!(page.gap, None);
+        assert_eq!(page.notices[0].place, first.place);
+        // At the floor that is also the tip, the place without its random part will do.
+        let fixture = fixture.with_inbox(|inbox| inbox.age = Duration::from_millis(50));
+        let notifier = fixture.notifier().await;
+        let last = notifier.dispatch(&alice, &sent("1")).await.unwrap();
+        let emptied = eventually("the notice is too old", PATIENCE, async || {
+            let page = notifier.read(&alice, Since::Start, 100).await.unwrap();
+            page.notices.is_empty().then_some(page)
+        })
+        .await;
+        assert_eq!(emptied.start, Place { position: last.place.position, random: 0 });
+        let begun = Cursor { epoch: emptied.epoch, place: emptied.start };
+        let page = notifier.read(&alice, Since::After(begun), 100).await.unwrap();
+        assert_eq!((page.gap, page.reached), (None, last.place));
+    }
+}
