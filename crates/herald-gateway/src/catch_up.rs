@@ -38,9 +38,7 @@ pub(crate) fn start(context: &Arc<Context>, session: Arc<Session>, doubt: Option
 
 async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
     let mut room = Backoff::new(Duration::from_millis(5), Duration::from_millis(500));
-    let deadline = session
-        .is_new()
-        .then(|| Instant::now() + REGISTRATION_DEADLINE);
+    let deadline = session.is_new().then(|| Instant::now() + REGISTRATION_DEADLINE);
     if after_full {
         room.pause().await;
     }
@@ -84,16 +82,9 @@ async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
 }
 
 /// The next page, as long as it takes; `None` once the session has ended.
-async fn fetch<'c>(
-    context: &'c Context,
-    session: &Session,
-) -> Option<(Page, SemaphorePermit<'c>)> {
+async fn fetch<'c>(context: &'c Context, session: &Session) -> Option<(Page, SemaphorePermit<'c>)> {
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-    let permits = if session.is_new() {
-        &context.registrations
-    } else {
-        &context.repairs
-    };
+    let permits = if session.is_new() { &context.registrations } else { &context.repairs };
     loop {
         let port = context.lease.held().await;
         let permit = permits.acquire().await.ok()?;

@@ -51,7 +51,8 @@ enum ClientAuth {
 
 impl Value for ClientAuth {
     const PLACEHOLDER: &'static str = "jwt|insecure";
-    const EXPECTED: &'static str = "`jwt`, or for development `insecure` (the token is the user id)";
+    const EXPECTED: &'static str =
+        "`jwt`, or for development `insecure` (the token is the user id)";
     const EXAMPLE: &'static str = "jwt";
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -68,14 +69,15 @@ impl GatewayOptions {
     /// Declares and reads all options of a gateway.
     pub fn read(r: &mut Reader) -> Self {
         r.group("Gateway");
-        let listen = r
-            .option("HERALD_GATEWAY_LISTEN", "Where clients connect")
-            .default("0.0.0.0:8013");
+        let listen =
+            r.option("HERALD_GATEWAY_LISTEN", "Where clients connect").default("0.0.0.0:8013");
         let admin_listen = r.admin_listen("HERALD_GATEWAY_ADMIN_LISTEN", "127.0.0.1:9013");
         let name = r
-            .parsed("HERALD_GATEWAY_NAME", "What this gateway is called, unique among those alive", |text| {
-                GatewayName::new(text)
-            })
+            .parsed(
+                "HERALD_GATEWAY_NAME",
+                "What this gateway is called, unique among those alive",
+                |text| GatewayName::new(text),
+            )
             .describe("NAME", "a name of at most 128 bytes", "gateway-1")
             .unset_means("host name:port")
             .optional();
@@ -89,14 +91,22 @@ impl GatewayOptions {
             .ensure(|path: &String| check_path(path))
             .default("/notice");
         let namespaces = r
-            .parsed("HERALD_NAMESPACES", "Socket.IO namespaces, each a session of its own", namespaces)
+            .parsed(
+                "HERALD_NAMESPACES",
+                "Socket.IO namespaces, each a session of its own",
+                namespaces,
+            )
             .describe("A,B,…", "a comma-separated list of namespaces", "/notice,/")
             .default("/notice,/");
         let origins = r
             .parsed("HERALD_CORS_ORIGINS", "Web pages that may connect", |text| {
                 Origins::parse(text.split(','))
             })
-            .describe("ORIGINS", "`*`, or a comma-separated list of origins", "https://app.example.com")
+            .describe(
+                "ORIGINS",
+                "`*`, or a comma-separated list of origins",
+                "https://app.example.com",
+            )
             .default("*");
         let auth = auth(r, listen);
         let limits = limits(r);
@@ -111,11 +121,17 @@ impl GatewayOptions {
             .within(Duration::from_secs(1)..=Duration::from_secs(600))
             .default("20s");
         let connect_timeout = r
-            .option("HERALD_CONNECT_TIMEOUT", "Time a client has for connecting to a namespace after its handshake")
+            .option(
+                "HERALD_CONNECT_TIMEOUT",
+                "Time a client has for connecting to a namespace after its handshake",
+            )
             .within(Duration::from_secs(1)..=Duration::from_secs(60))
             .default("10s");
         let max_connections = r
-            .option("HERALD_MAX_CONNECTIONS", "TCP connections open at a time; further ones are answered 503")
+            .option(
+                "HERALD_MAX_CONNECTIONS",
+                "TCP connections open at a time; further ones are answered 503",
+            )
             .unit("connections")
             .within(1..=10_000_000)
             .default("100000");
@@ -160,15 +176,16 @@ impl GatewayOptions {
 
 fn auth(r: &mut Reader, listen: SocketAddr) -> AuthOptions {
     r.group("Clients");
-    let method = r
-        .option("HERALD_CLIENT_AUTH", "How clients say who they are")
-        .required();
+    let method = r.option("HERALD_CLIENT_AUTH", "How clients say who they are").required();
     let secret = r
-        .secret("HERALD_JWT_SECRET", "Secret that clients' tokens are signed with (HS256), with `jwt`")
+        .secret(
+            "HERALD_JWT_SECRET",
+            "Secret that clients' tokens are signed with (HS256), with `jwt`",
+        )
         .ensure(|secret| match secret.expose().len() {
-            length if length < MIN_SECRET_BYTES => {
-                Err(format!("has {length} bytes, fewer than the {MIN_SECRET_BYTES} that HS256 needs"))
-            }
+            length if length < MIN_SECRET_BYTES => Err(format!(
+                "has {length} bytes, fewer than the {MIN_SECRET_BYTES} that HS256 needs"
+            )),
             _ => Ok(()),
         })
         .optional();
@@ -181,33 +198,29 @@ fn auth(r: &mut Reader, listen: SocketAddr) -> AuthOptions {
         .within(Duration::ZERO..=Duration::from_secs(600))
         .default("30s");
     let insecure_allowed: bool = r
-        .option("HERALD_ALLOW_INSECURE", "Allow a service without authentication on a public address")
+        .option(
+            "HERALD_ALLOW_INSECURE",
+            "Allow a service without authentication on a public address",
+        )
         .default("false");
-    r.check(&["HERALD_CLIENT_AUTH", "HERALD_JWT_SECRET"], || {
-        match (method, &secret) {
-            (ClientAuth::Jwt, None) => Err("`jwt` needs the secret (or a file with it)".into()),
-            _ => Ok(()),
-        }
+    r.check(&["HERALD_CLIENT_AUTH", "HERALD_JWT_SECRET"], || match (method, &secret) {
+        (ClientAuth::Jwt, None) => Err("`jwt` needs the secret (or a file with it)".into()),
+        _ => Ok(()),
     });
-    r.check(
-        &["HERALD_CLIENT_AUTH", "HERALD_GATEWAY_LISTEN", "HERALD_ALLOW_INSECURE"],
-        || {
-            let public = !listen.ip().is_loopback();
-            if method == ClientAuth::Insecure && public && !insecure_allowed {
-                return Err(format!(
-                    "with `insecure` anybody can be any user, so {listen} is refused: listen on \
+    r.check(&["HERALD_CLIENT_AUTH", "HERALD_GATEWAY_LISTEN", "HERALD_ALLOW_INSECURE"], || {
+        let public = !listen.ip().is_loopback();
+        if method == ClientAuth::Insecure && public && !insecure_allowed {
+            return Err(format!(
+                "with `insecure` anybody can be any user, so {listen} is refused: listen on \
                      127.0.0.1, or set HERALD_ALLOW_INSECURE=true"
-                ));
-            }
-            Ok(())
-        },
-    );
+            ));
+        }
+        Ok(())
+    });
     match (method, secret) {
-        (ClientAuth::Jwt, Some(secret)) => AuthOptions::Jwt(JwtOptions {
-            secret,
-            user_claim,
-            leeway,
-        }),
+        (ClientAuth::Jwt, Some(secret)) => {
+            AuthOptions::Jwt(JwtOptions { secret, user_claim, leeway })
+        }
         // Without a secret the reader has a fault, and these options are never used.
         _ => AuthOptions::Insecure,
     }
@@ -215,21 +228,22 @@ fn auth(r: &mut Reader, listen: SocketAddr) -> AuthOptions {
 
 fn limits(r: &mut Reader) -> ConnectionLimits {
     let packet: ByteSize = r
-        .option("HERALD_CLIENT_PACKET_BYTES", "Largest packet from a client; a larger one ends its connection")
+        .option(
+            "HERALD_CLIENT_PACKET_BYTES",
+            "Largest packet from a client; a larger one ends its connection",
+        )
         .within(ByteSize::new(1 << 10)..=ByteSize::new(1 << 20))
         .default("16KiB");
     let token: ByteSize = r
         .option("HERALD_TOKEN_BYTES", "Largest token")
         .within(ByteSize::new(64)..=ByteSize::new(1 << 20))
         .default("8KiB");
-    ConnectionLimits {
-        packet_bytes: packet.bytes(),
-        token_bytes: token.as_usize(),
-    }
+    ConnectionLimits { packet_bytes: packet.bytes(), token_bytes: token.as_usize() }
 }
 
 fn check_path(path: &str) -> Result<(), String> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.');
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.');
     if !path.starts_with('/') || path.ends_with('/') {
         return Err("does not start with a slash, or ends with one".into());
     }
@@ -284,7 +298,8 @@ mod tests {
 
     #[test]
     fn with_a_secret_the_defaults_do() {
-        let options = read(&[("HERALD_CLIENT_AUTH", "jwt"), ("HERALD_JWT_SECRET", SECRET)]).unwrap();
+        let options =
+            read(&[("HERALD_CLIENT_AUTH", "jwt"), ("HERALD_JWT_SECRET", SECRET)]).unwrap();
         assert_eq!(options.listen.to_string(), "0.0.0.0:8013");
         assert_eq!(options.engine.path, "/notice");
         let namespaces: Vec<_> = options.namespaces.iter().map(Namespace::as_str).collect();
@@ -319,9 +334,8 @@ mod tests {
     #[test]
     fn the_default_name_is_host_and_port() {
         let env = [("HERALD_CLIENT_AUTH", "insecure"), ("HERALD_ALLOW_INSECURE", "true")];
-        let name = |more: &[(&str, &str)]| {
-            read(&[&env, more].concat()).unwrap().name_at(8014).to_string()
-        };
+        let name =
+            |more: &[(&str, &str)]| read(&[&env, more].concat()).unwrap().name_at(8014).to_string();
         assert_eq!(name(&[("HOSTNAME", "pod-7")]), "pod-7:8014");
         assert_eq!(name(&[("HERALD_GATEWAY_NAME", "blue")]), "blue");
         assert_eq!(name(&[("HOSTNAME", &"x".repeat(200))]), "gateway:8014");
@@ -330,7 +344,9 @@ mod tests {
 
     #[test]
     fn paths_and_namespaces_are_checked() {
-        let with = |name, value| fault(&[("HERALD_CLIENT_AUTH", "jwt"), ("HERALD_JWT_SECRET", SECRET), (name, value)]);
+        let with = |name, value| {
+            fault(&[("HERALD_CLIENT_AUTH", "jwt"), ("HERALD_JWT_SECRET", SECRET), (name, value)])
+        };
         for path in ["notice", "/notice/", "/a?b", "/"] {
             assert!(with("HERALD_SOCKET_PATH", path).contains("HERALD_SOCKET_PATH"), "{path}");
         }

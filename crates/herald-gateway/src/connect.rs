@@ -124,20 +124,13 @@ async fn begin(
     let port = context.lease.current()?;
     // Asked for in any case: it is also what tells whether there is any use in going on.
     let tip = context.call(port.tip(&user)).await;
-    let tip = tip
-        .inspect_err(|error| tracing::debug!(%error, "client sent away"))
-        .ok()?;
+    let tip = tip.inspect_err(|error| tracing::debug!(%error, "client sent away")).ok()?;
     let since = match beginning {
         Beginning::Now => tip.map_or(Since::Start, Since::After),
         Beginning::Start | Beginning::Malformed => Since::Start,
         Beginning::After(Cursor { epoch, place }) => Since::After(Cursor { epoch, place }),
     };
-    Some(Admitted {
-        user,
-        device,
-        since,
-        malformed: beginning == Beginning::Malformed,
-    })
+    Some(Admitted { user, device, since, malformed: beginning == Beginning::Malformed })
 }
 
 /// The client is connected. Nothing here waits: until the disconnect handler is there, a client

@@ -8,8 +8,15 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    auth::Authenticator, catch_up, delivery::Doubt, departures::Departures, edge::Transports,
-    figures::{self, Figures}, lease::Lease, session::Session, sessions::Sessions,
+    auth::Authenticator,
+    catch_up,
+    delivery::Doubt,
+    departures::Departures,
+    edge::Transports,
+    figures::{self, Figures},
+    lease::Lease,
+    session::Session,
+    sessions::Sessions,
 };
 
 /// Reads of inboxes under way at a time, for new sessions and, apart from them, for those that
@@ -93,7 +100,11 @@ impl Context {
         if sessions.is_empty() {
             return;
         }
-        tracing::info!(reason = doubt.as_str(), sessions = sessions.len(), "all sessions are in doubt");
+        tracing::info!(
+            reason = doubt.as_str(),
+            sessions = sessions.len(),
+            "all sessions are in doubt"
+        );
         for (nth, session) in sessions.into_iter().enumerate() {
             if let Some(doubt) = session.doubt(doubt) {
                 catch_up::start(self, session, Some(doubt));

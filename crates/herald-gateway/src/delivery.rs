@@ -39,14 +39,8 @@ pub(crate) enum Doubt {
 
 impl Doubt {
     /// All of them, to declare their figures.
-    pub(crate) const ALL: [Self; 6] = [
-        Self::Missed,
-        Self::NotInline,
-        Self::Reissued,
-        Self::Lagging,
-        Self::Channel,
-        Self::Lease,
-    ];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Missed, Self::NotInline, Self::Reissued, Self::Lagging, Self::Channel, Self::Lease];
 
     /// The reason as a label.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -95,10 +89,7 @@ pub(crate) enum Next {
 }
 
 /// Above every position: something newer is to be expected, wherever it stands.
-const ANYWHERE: Position = Position {
-    ms: u64::MAX,
-    seq: u32::MAX,
-};
+const ANYWHERE: Position = Position { ms: u64::MAX, seq: u32::MAX };
 
 /// The state of one session's delivery.
 #[derive(Debug)]
@@ -125,18 +116,12 @@ impl Delivery {
             Since::Start => None,
             Since::After(cursor) => Some(cursor),
         };
-        Self {
-            at,
-            mode: Mode::Reading { heard: None },
-        }
+        Self { at, mode: Mode::Reading { heard: None } }
     }
 
     /// How far the session was served. [`Place::ZERO`] of no epoch before the first page.
     pub(crate) fn cursor(&self) -> Cursor {
-        self.at.unwrap_or(Cursor {
-            epoch: Epoch(0),
-            place: Place::ZERO,
-        })
+        self.at.unwrap_or(Cursor { epoch: Epoch(0), place: Place::ZERO })
     }
 
     /// Judges an announcement.
@@ -148,9 +133,7 @@ impl Delivery {
         }
         let verdict = self.judge(announced);
         if let Verdict::Read(_) = verdict {
-            self.mode = Mode::Reading {
-                heard: Some(position),
-            };
+            self.mode = Mode::Reading { heard: Some(position) };
         }
         verdict
     }
@@ -186,9 +169,7 @@ impl Delivery {
 
     /// Anything may have been missed: the session reads, and if it already does, once more.
     pub(crate) fn doubt(&mut self) {
-        self.mode = Mode::Reading {
-            heard: Some(ANYWHERE),
-        };
+        self.mode = Mode::Reading { heard: Some(ANYWHERE) };
     }
 
     /// A read begins now: where from. What it is answered must be given to
@@ -202,15 +183,8 @@ impl Delivery {
 
     /// A page has come; what the client is to be told before its notices.
     pub(crate) fn accept(&mut self, page: &Page) -> Option<Gap> {
-        let start = Cursor {
-            epoch: page.epoch,
-            place: page.start,
-        };
-        let gap = page.gap.map(|reason| Gap {
-            reason,
-            after: self.at,
-            floor: start,
-        });
+        let start = Cursor { epoch: page.epoch, place: page.start };
+        let gap = page.gap.map(|reason| Gap { reason, after: self.at, floor: start });
         self.at = Some(start);
         gap
     }

@@ -94,10 +94,7 @@ impl<'a> Packet<'a> {
         let Some(payload) = self.payload else {
             return Outcome::Unreadable;
         };
-        let cursor = Cursor {
-            epoch: cursor.epoch,
-            place: self.place,
-        };
+        let cursor = Cursor { epoch: cursor.epoch, place: self.place };
         let meta = Meta {
             id: &self.id,
             cursor: cursor.encode(user),
@@ -115,10 +112,7 @@ pub(crate) fn ready(
     session: SessionId,
     cursor: Cursor,
 ) -> Outcome {
-    let event = ReadyEvent {
-        session: session.to_string(),
-        cursor: cursor.encode(user),
-    };
+    let event = ReadyEvent { session: session.to_string(), cursor: cursor.encode(user) };
     outcome(&socket.emit("herald:ready", &event))
 }
 

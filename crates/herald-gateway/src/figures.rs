@@ -20,9 +20,7 @@
 //! | `herald_gateway_leases_total` | `event` | `taken`, `lost` |
 
 use herald_core::GapReason;
-use metrics::{
-    Counter, Gauge, counter, describe_counter, describe_gauge, gauge,
-};
+use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
 use crate::delivery::Doubt;
 
@@ -107,15 +105,9 @@ pub(crate) fn leases(event: &'static str) -> Counter {
 fn describe() {
     describe_gauge!("herald_gateway_sessions", "Sessions now");
     describe_counter!("herald_gateway_connects_total", "Sessions registered");
-    describe_counter!(
-        "herald_gateway_connects_refused_total",
-        "Namespaces refused to clients"
-    );
+    describe_counter!("herald_gateway_connects_refused_total", "Namespaces refused to clients");
     describe_counter!("herald_gateway_disconnects_total", "Sessions that ended");
-    describe_counter!(
-        "herald_gateway_announced_total",
-        "Notices heard of on the channel"
-    );
+    describe_counter!("herald_gateway_announced_total", "Notices heard of on the channel");
     describe_counter!(
         "herald_gateway_strays_total",
         "Notices heard of for users without a session here"
@@ -124,22 +116,10 @@ fn describe() {
         "herald_gateway_emitted_total",
         "Notices given to sockets, by the way they came"
     );
-    describe_counter!(
-        "herald_gateway_duplicates_total",
-        "Announcements of what the session had"
-    );
-    describe_counter!(
-        "herald_gateway_doubts_total",
-        "Sessions that had to read their inbox"
-    );
-    describe_counter!(
-        "herald_gateway_reads_total",
-        "Pages asked for from inboxes"
-    );
-    describe_gauge!(
-        "herald_gateway_lagging_sessions",
-        "Sessions whose socket's queue is full"
-    );
+    describe_counter!("herald_gateway_duplicates_total", "Announcements of what the session had");
+    describe_counter!("herald_gateway_doubts_total", "Sessions that had to read their inbox");
+    describe_counter!("herald_gateway_reads_total", "Pages asked for from inboxes");
+    describe_gauge!("herald_gateway_lagging_sessions", "Sessions whose socket's queue is full");
     describe_counter!(
         "herald_gateway_emits_refused_total",
         "Packets that a full queue refused, to be repeated"

@@ -58,14 +58,7 @@ impl Gateway {
             None => None,
         };
         let name = options.name_at(clients.address.port());
-        Ok(Self {
-            options,
-            name,
-            backplane,
-            process,
-            clients,
-            admin,
-        })
+        Ok(Self { options, name, backplane, process, clients, admin })
     }
 
     /// Where clients connect, with the real port.
@@ -93,16 +86,12 @@ impl Gateway {
     /// [`LeaseError::NameTaken`] while another gateway of this name is alive, and a backplane
     /// that is unusable, both at the start only.
     pub async fn run(self) -> Result<(), GatewayError> {
-        let Self {
-            options,
-            name,
-            backplane,
-            process,
-            clients,
-            admin,
-        } = self;
-        let backplane_condition = process.readiness.condition("backplane");
+        let Self { options, name, backplane, process, clients, admin } = self;
         let lease_condition = process.readiness.condition("lease");
+        let conditions = lease::Conditions {
+            backplane: process.readiness.condition("backplane"),
+            lease: lease_condition.clone(),
+        };
         let admin = admin.map(|bound| {
             AdminPort::serve(bound, process.readiness.clone(), process.metrics.clone())
         });
@@ -132,11 +121,7 @@ impl Gateway {
             },
         );
         let edge = edge::serve(clients.listener, router, options.edge.clone())?;
-        context.spawn(lease::watch_over(
-            Arc::clone(&context),
-            admission.clone(),
-            backplane_condition,
-        ));
+        context.spawn(lease::watch_over(Arc::clone(&context), admission.clone(), conditions));
         context.spawn(tell_risks(Arc::clone(&context), backplane.clone()));
 
         let first = lease::first(&context, &backplane, &lease_condition);

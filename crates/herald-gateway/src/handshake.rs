@@ -165,7 +165,8 @@ mod tests {
     #[test]
     fn a_cursor_never_refuses() {
         let place = Cursor { epoch: Epoch(1), place: Place::ZERO };
-        let beginning = |cursor: Value| read(&json!({"cursor": cursor}), "/").unwrap().beginning(&alice());
+        let beginning =
+            |cursor: Value| read(&json!({"cursor": cursor}), "/").unwrap().beginning(&alice());
         assert_eq!(beginning(place.encode(&alice()).into()), Beginning::After(place));
         let foreign = place.encode(&UserId::new("bob").unwrap());
         for cursor in [json!(foreign), json!("x"), json!(5), json!({}), json!("x".repeat(10_000))] {

@@ -52,7 +52,8 @@ impl Lease {
     /// Waits until the lease `id` is not the one held, and another one is.
     pub(crate) async fn other_than(&self, id: GatewayId) {
         let mut held = self.0.subscribe();
-        let is_other = |port: &Option<GatewayPort>| port.as_ref().is_some_and(|port| port.id() != id);
+        let is_other =
+            |port: &Option<GatewayPort>| port.as_ref().is_some_and(|port| port.id() != id);
         let _ = held.wait_for(is_other).await;
     }
 
@@ -104,12 +105,10 @@ pub(crate) async fn keep(
         context.departures.clear();
         context.lease.set(port);
         context.doubt_all(Doubt::Lease).await;
-        condition.set_ready();
 
         channel::consume(&context, &mut events).await;
 
         context.lease.take();
-        condition.set_not_ready("the lease was lost, taking a new one");
         tracing::warn!(gateway = %context.name, %id, "lease lost");
         figures::leases("lost").increment(1);
         (port, events) = again(&context, &backplane, &condition).await;
@@ -134,26 +133,33 @@ async fn again(
     }
 }
 
-/// Keeps new clients out while no session could be registered, and says so.
-pub(crate) async fn watch_over(context: Arc<Context>, admission: Admission, condition: Condition) {
+/// The conditions that tell operators of the backplane and the lease.
+pub(crate) struct Conditions {
+    pub(crate) backplane: Condition,
+    pub(crate) lease: Condition,
+}
+
+/// Keeps new clients out while no session could be registered, and says so. The door opens before
+/// the gateway is said to be ready, and closes before it is said not to be.
+pub(crate) async fn watch_over(context: Arc<Context>, admission: Admission, tell: Conditions) {
     let mut health = context.health.clone();
     let mut lease = context.lease.0.subscribe();
     loop {
-        let healthy = match &*health.borrow_and_update() {
-            Health::Ready => {
-                condition.set_ready();
-                true
-            }
-            Health::Away(reason) => {
-                condition.set_not_ready(reason.clone());
-                false
-            }
-        };
+        let state = health.borrow_and_update().clone();
         let held = lease.borrow_and_update().is_some();
-        if healthy && held {
+        if held && state == Health::Ready {
             admission.allow(Refusal::BackplaneAway);
         } else {
             admission.refuse(Refusal::BackplaneAway);
+        }
+        match state {
+            Health::Ready => tell.backplane.set_ready(),
+            Health::Away(reason) => tell.backplane.set_not_ready(reason),
+        }
+        if held {
+            tell.lease.set_ready();
+        } else {
+            tell.lease.set_not_ready("taking a lease");
         }
         let changed = tokio::select! {
             changed = health.changed() => changed,

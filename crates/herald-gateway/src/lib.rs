@@ -1,18 +1,18 @@
 //! The gateway: holds the users' Socket.IO sessions and delivers notices to them.
 //!
-//! The way of a notice: [`channel`] hears of it and finds the user's [`sessions`]; each
-//! [`session`] asks its [`delivery`] (a pure state machine) what to do, and [`emit`] hands it to
-//! the socket. What is missed is read from the inbox by [`catch_up`].
+//! The way of a notice: `channel` hears of it and finds the user's `sessions`; each
+//! `session` asks its `delivery` (a pure state machine) what to do, and `emit` hands it to
+//! the socket. What is missed is read from the inbox by `catch_up`.
 //!
-//! The way of a client: [`edge`] (TCP, HTTP, admission) → [`connect`] with [`handshake`] and
+//! The way of a client: [`edge`] (TCP, HTTP, admission) → `connect` with `handshake` and
 //! [`auth`] → a session that catches up, and is registered by its first read.
 //!
 //! | | |
 //! |---|---|
-//! | [`lease`] | the gateway's claim to be alive, and its sessions' registration anew |
-//! | [`departures`], [`sweep`] | sessions that end, and those that ended unseen |
-//! | [`shutdown`] | the end |
-//! | [`config`], [`figures`] | what it can be told, what it tells |
+//! | `lease` | the gateway's claim to be alive, and its sessions' registration anew |
+//! | `departures`, `sweep` | sessions that end, and those that ended unseen |
+//! | `shutdown` | the end |
+//! | `config`, `figures` | what it can be told, what it tells |
 //!
 //! ```no_run
 //! use herald_backplane::Backplane;

@@ -131,6 +131,11 @@ impl Session {
         &self.record
     }
 
+    #[cfg(test)]
+    pub(crate) fn socket(&self) -> &SocketRef {
+        &self.socket
+    }
+
     /// Closes the client's transport, all its namespaces with it; it will come back.
     pub(crate) fn close(&self, reason: CloseReason) {
         self.transport.close(reason);
@@ -207,10 +212,7 @@ impl Session {
         }
         let register = std::mem::take(&mut flow.register);
         flow.attempted |= register;
-        Some(Request {
-            register,
-            since: flow.delivery.begin_read(),
-        })
+        Some(Request { register, since: flow.delivery.begin_read() })
     }
 
     /// What was asked for was not answered, or with an error.
@@ -228,11 +230,7 @@ impl Session {
             flow.waiting.push_back(Waiting::Ready(start));
             figures::connects(self.record.namespace.as_str()).increment(1);
             if malformed {
-                gap = Some(Gap {
-                    reason: GapReason::Malformed,
-                    after: None,
-                    floor: start,
-                });
+                gap = Some(Gap { reason: GapReason::Malformed, after: None, floor: start });
             }
         }
         if let Some(gap) = gap {
@@ -250,9 +248,7 @@ impl Session {
     fn flush_locked(&self, flow: &mut Flow, figures: &Figures) -> Outcome {
         while let Some(waiting) = flow.waiting.front() {
             let outcome = match waiting {
-                Waiting::Ready(cursor) => {
-                    emit::ready(&self.socket, &self.user, self.id(), *cursor)
-                }
+                Waiting::Ready(cursor) => emit::ready(&self.socket, &self.user, self.id(), *cursor),
                 Waiting::Gap(gap) => emit::gap(&self.socket, &self.user, gap),
                 Waiting::Notice(notice) => {
                     let packet = Packet::new(&notice.notice, notice.place);
@@ -299,9 +295,7 @@ impl Session {
                         flow.waiting.push_back(Waiting::Notice(notice.clone()));
                         flow.delivery.refused();
                         flow.lags(figures);
-                        return Progress::Full {
-                            some: *done > from,
-                        };
+                        return Progress::Full { some: *done > from };
                     }
                     Outcome::Gone => return Progress::Gone,
                 }

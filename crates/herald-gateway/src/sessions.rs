@@ -28,19 +28,14 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     pub(crate) fn new() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            hasher: RandomState::new(),
-        }
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
     }
 
     /// Takes a session in.
     pub(crate) fn insert(&self, session: Arc<Session>) {
         figures::sessions(session.record().namespace.as_str()).increment(1.0);
         let mut shard = self.shard(session.user());
-        let sessions = shard
-            .entry(session.user().clone())
-            .or_insert_with(|| Arc::new([]));
+        let sessions = shard.entry(session.user().clone()).or_insert_with(|| Arc::new([]));
         *sessions = sessions.iter().cloned().chain([session]).collect();
     }
 

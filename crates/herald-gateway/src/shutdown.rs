@@ -42,7 +42,7 @@ pub(crate) async fn leave(
     }
     let sessions = context.sessions.all();
     tracing::info!(sessions = sessions.len(), "closing sessions");
-    for session in &sessions {
+    for session in sessions {
         session.close(CloseReason::Shutdown);
     }
     edge.shutdown(GRACE).await;
@@ -50,7 +50,7 @@ pub(crate) async fn leave(
         tracing::warn!("some sessions did not close in time");
     }
     // Those that no disconnect handler has taken out.
-    for session in sessions {
+    for session in context.sessions.all() {
         context.depart(&session, "closing");
     }
 }

@@ -37,3 +37,120 @@ async fn sweep(context: &Context) -> usize {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use futures_util::{SinkExt, StreamExt};
+    use herald_backplane::{Backplane, BackplaneOptions};
+    use herald_core::{GatewayName, Namespace, UserId};
+    use herald_service::Readiness;
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio_tungstenite::{WebSocketStream, tungstenite::Message};
+
+    use super::*;
+    use crate::{
+        auth::{AuthOptions, Authenticator},
+        connect,
+        edge::{
+            self, Admission, EdgeOptions, EngineOptions, Origins, RouterOptions, Transports, engine,
+        },
+        lease,
+    };
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    async fn eventually(condition: impl Fn() -> bool) {
+        let wait = async {
+            while !condition() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(SOON, wait).await.unwrap();
+    }
+
+    /// The parts of a gateway that serves `/notice`, and its address.
+    async fn gateway(backplane: &Backplane) -> (Arc<Context>, std::net::SocketAddr) {
+        let options = EngineOptions::default();
+        let (service, io) = engine::build(&options);
+        let transports = Transports::new(service.clone(), &options.path);
+        let context = Arc::new(Context::new(
+            GatewayName::new("test").unwrap(),
+            backplane.health(),
+            transports.clone(),
+            Authenticator::new(&AuthOptions::Insecure, 100),
+            Duration::from_secs(1),
+        ));
+        connect::install(&io, &context, &Namespace::new("/notice").unwrap());
+        let condition = Readiness::new().condition("lease");
+        let first = lease::first(&context, backplane, &condition).await.unwrap();
+        let keep = lease::keep(Arc::clone(&context), backplane.clone(), condition, first);
+        context.spawn(keep);
+        let parts = Arc::clone(&context);
+        context.spawn(async move { crate::departures::run(&parts).await });
+        let router = edge::router(
+            service,
+            &RouterOptions {
+                path: options.path,
+                admission: Admission::new(None),
+                transports,
+                origins: Origins::Any,
+                body_timeout: SOON,
+            },
+        );
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let edge = edge::serve(listener, router, EdgeOptions::default()).unwrap();
+        (context, edge.local_addr())
+    }
+
+    async fn client(address: std::net::SocketAddr) -> WebSocketStream<TcpStream> {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let url = format!("ws://{address}/notice/?EIO=4&transport=websocket");
+        let (mut client, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+        let connect = Message::text(r#"40/notice,{"token":"alice"}"#);
+        client.send(connect).await.unwrap();
+        let ready = async {
+            while let Some(Ok(message)) = client.next().await {
+                if message.to_text().unwrap().contains("herald:ready") {
+                    return;
+                }
+            }
+            panic!("the connection ended");
+        };
+        tokio::time::timeout(SOON, ready).await.unwrap();
+        client
+    }
+
+    #[tokio::test]
+    async fn a_session_that_ended_unseen_is_found_and_unregistered() {
+        let backplane = Backplane::open(&BackplaneOptions::default()).unwrap();
+        let (context, address) = gateway(&backplane).await;
+        let alice = UserId::new("alice").unwrap();
+        let _stays = client(address).await;
+        let kept = context.sessions.of(&alice).unwrap()[0].id();
+        let leaves = client(address).await;
+        let sessions = context.sessions.all();
+        let lost = sessions.iter().find(|session| session.id() != kept).unwrap();
+        // As if the handler had been set too late.
+        lost.socket().on_disconnect(async || {});
+        drop(leaves);
+        eventually(|| !lost.is_connected()).await;
+        assert_eq!(context.sessions.all().len(), 2, "nobody said so");
+
+        assert_eq!(sweep(&context).await, 1);
+        assert_eq!(context.sessions.all()[0].id(), kept);
+        let registered = || async {
+            let notifier = backplane.notifier();
+            notifier.presence(std::slice::from_ref(&alice)).await.unwrap().remove(0).sessions
+        };
+        let removed = async {
+            while registered().await.len() > 1 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(SOON, removed).await.unwrap();
+        assert_eq!(registered().await[0].id, kept);
+        assert_eq!(sweep(&context).await, 0);
+    }
+}

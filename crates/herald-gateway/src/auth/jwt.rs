@@ -73,15 +73,9 @@ fn check_header(token: &str) -> Result<(), AuthError> {
     let [header, _, _] = parts[..] else {
         return Err(AuthError::Malformed);
     };
-    let header = URL_SAFE_NO_PAD
-        .decode(header)
-        .map_err(|_| AuthError::Malformed)?;
+    let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| AuthError::Malformed)?;
     let header: Header = serde_json::from_slice(&header).map_err(|_| AuthError::Malformed)?;
-    if header.alg == "HS256" {
-        Ok(())
-    } else {
-        Err(AuthError::Algorithm)
-    }
+    if header.alg == "HS256" { Ok(()) } else { Err(AuthError::Algorithm) }
 }
 
 fn refusal(kind: &ErrorKind) -> AuthError {
@@ -198,7 +192,8 @@ mod tests {
     fn what_is_no_token_is_malformed() {
         let token = hs256(&json!({"sub": "alice", "exp": now() + 60}));
         let (head, _) = token.rsplit_once('.').unwrap();
-        for bad in ["x", "..", "a.b.c", "{}", "é.é.é", head, &format!("{token}.x"), "e30.e30.e30"] {
+        for bad in ["x", "..", "a.b.c", "{}", "é.é.é", head, &format!("{token}.x"), "e30.e30.e30"]
+        {
             assert_eq!(code(bad), "token_malformed", "{bad}");
         }
         assert_eq!(code(&format!("{head}.?")), "token_malformed");

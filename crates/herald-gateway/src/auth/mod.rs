@@ -102,32 +102,24 @@ pub(crate) struct Authenticator {
 
 #[derive(Debug)]
 enum Method {
-    Jwt(Jwt),
+    Jwt(Box<Jwt>),
     Insecure,
 }
 
 impl Authenticator {
     pub(crate) fn new(options: &AuthOptions, token_bytes: usize) -> Self {
         let method = match options {
-            AuthOptions::Jwt(options) => Method::Jwt(Jwt::new(options)),
+            AuthOptions::Jwt(options) => Method::Jwt(Box::new(Jwt::new(options))),
             AuthOptions::Insecure => Method::Insecure,
         };
-        Self {
-            method,
-            token_bytes,
-        }
+        Self { method, token_bytes }
     }
 
     /// Who the bearer of `token` is.
     pub(crate) fn authenticate(&self, token: Option<&str>) -> Result<UserId, AuthError> {
-        let token = token
-            .filter(|token| !token.is_empty())
-            .ok_or(AuthError::Missing)?;
+        let token = token.filter(|token| !token.is_empty()).ok_or(AuthError::Missing)?;
         if token.len() > self.token_bytes {
-            return Err(AuthError::TooLarge {
-                limit: self.token_bytes,
-                actual: token.len(),
-            });
+            return Err(AuthError::TooLarge { limit: self.token_bytes, actual: token.len() });
         }
         match &self.method {
             Method::Jwt(jwt) => jwt.authenticate(token),

@@ -10,7 +10,7 @@ use crate::support::{
     gateway::{Setup, TestGateway},
     polling::{Http, Polling, handshake, target},
     soon,
-    websocket::WebSocket,
+    websocket::{WebSocket, pinged},
 };
 
 #[tokio::test]
@@ -34,35 +34,35 @@ async fn closing_a_websocket_runs_on_disconnect_at_once_and_spares_the_others() 
     gateway.no_event();
 }
 
-/// Emits until the queue is full, which it only becomes when the writer is stuck.
-async fn fill(socket: &SocketRef) {
+/// Emits until the queue is full, which it only becomes when the writer is stuck. `false` if the
+/// session ended before.
+async fn fill(socket: &SocketRef) -> bool {
     let chunk = "x".repeat(32 * 1024);
     let mut emitted = 0;
     loop {
         match socket.emit("chunk", &chunk) {
             Ok(()) => emitted += 1,
-            Err(SendError::Socket(SocketError::InternalChannelFull)) if emitted > 256 => return,
+            Err(SendError::Socket(SocketError::InternalChannelFull)) if emitted > 256 => {
+                return true;
+            }
             Err(SendError::Socket(SocketError::InternalChannelFull)) => {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 emitted += 1;
             }
+            Err(SendError::Socket(SocketError::Closed)) => return false,
             Err(error) => panic!("{error}"),
         }
     }
 }
 
+/// A client that reads nothing from now on.
 async fn deaf_client(
     gateway: &mut TestGateway,
 ) -> (WebSocket, SocketRef, herald_gateway::edge::Transport) {
     let mut client = WebSocket::open_narrow(gateway.address()).await;
     client.join("/notice").await;
     let (socket, transport) = gateway.connected().await;
-    // The first ping comes with the handshake, and finding the queue full it ends the session.
-    while client.pings == 0 {
-        socket.emit("turn", &()).unwrap();
-        client.next().await;
-    }
-    fill(&socket).await;
+    pinged(&mut client, &socket).await;
     (client, socket, transport)
 }
 
@@ -70,6 +70,7 @@ async fn deaf_client(
 async fn closing_works_while_the_peers_window_is_zero() {
     let mut gateway = TestGateway::start().await;
     let (_client, socket, transport) = deaf_client(&mut gateway).await;
+    assert!(fill(&socket).await);
     let start = Instant::now();
     transport.close(CloseReason::Lagging);
     assert_eq!(gateway.disconnected().await.0, socket.id);
@@ -83,6 +84,8 @@ async fn a_peer_with_a_zero_window_is_ended_by_the_user_timeout() {
     let edge = EdgeOptions { user_timeout: Duration::from_secs(1), ..EdgeOptions::default() };
     let mut gateway = TestGateway::with(Setup { edge, ..Setup::default() }).await;
     let (_client, socket, _) = deaf_client(&mut gateway).await;
+    // On a slow machine the time is over before the queue is full.
+    fill(&socket).await;
     // Long before an unanswered ping counts, so nothing else can have ended it.
     assert_eq!(gateway.disconnected().await, (socket.id, DisconnectReason::TransportError));
     eventually("no connection", || gateway.edge.connections() == 0).await;
@@ -187,7 +190,7 @@ async fn closing_reaches_a_moved_session_whose_peers_window_is_zero() {
     let _client = WebSocket::upgrade(gateway.address(), &polling.sid).await;
     eventually("a WebSocket", || socket.transport_type() == socketioxide::TransportType::Websocket)
         .await;
-    fill(&socket).await;
+    assert!(fill(&socket).await);
     transport.close(CloseReason::Lagging);
     assert_eq!(gateway.disconnected().await.0, socket.id);
 }

@@ -7,7 +7,7 @@ use crate::support::{
     eventually,
     gateway::{Event, Setup, TestGateway},
     polling::Http,
-    websocket::WebSocket,
+    websocket::{WebSocket, pinged},
 };
 
 #[tokio::test]
@@ -48,6 +48,10 @@ async fn bytes_of_a_connection_are_counted() {
     let mut client = WebSocket::connect(gateway.address()).await;
     let (socket, _) = gateway.connected().await;
     let connection = Handshake::of(socket.req_parts()).unwrap().connection().unwrap().clone();
+    // Its answer must not come in between.
+    pinged(&mut client, &socket).await;
+    client.send(r#"42/notice,["say",0]"#).await;
+    gateway.said().await;
     let (received, sent) = connection.bytes().unwrap();
     client.send(r#"42/notice,["say",1]"#).await;
     gateway.said().await;

@@ -3,7 +3,11 @@
 use jsonwebtoken::{EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-use crate::support::{client::Client, herald::Herald, polling::{self, Http}};
+use crate::support::{
+    client::Client,
+    herald::Herald,
+    polling::{self, Http},
+};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
@@ -72,7 +76,8 @@ async fn polling_clients_are_told_the_same() {
 async fn an_overlong_device_and_a_strange_auth_are_refused_with_a_reason() {
     let herald = Herald::start().await;
     let mut client = Client::open(herald.address).await;
-    let device = client.refused("/notice", json!({"token": "alice", "device": "d".repeat(65)})).await;
+    let device =
+        client.refused("/notice", json!({"token": "alice", "device": "d".repeat(65)})).await;
     assert_eq!(device, "Handshake error: device must be at most 64 bytes of UTF-8, got 65");
     let strange = client.refused("/notice", json!([1])).await;
     assert_eq!(strange, "Authentication error: token_missing");
@@ -84,7 +89,8 @@ async fn an_overlong_device_and_a_strange_auth_are_refused_with_a_reason() {
 #[tokio::test]
 async fn presence_says_how_a_session_connected() {
     let herald = Herald::with(&[("HERALD_GATEWAY_NAME", "blue")]).await;
-    let (_client, _) = Client::connect_with(herald.address, json!({"token": "alice", "device": "phone"})).await;
+    let (_client, _) =
+        Client::connect_with(herald.address, json!({"token": "alice", "device": "phone"})).await;
     let session = herald.sessions("alice", 1).await.remove(0);
     assert_eq!(session.gateway_name.as_str(), "blue");
     assert_eq!(session.namespace.as_str(), "/notice");

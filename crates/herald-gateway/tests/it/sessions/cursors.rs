@@ -3,7 +3,11 @@
 use herald_core::{Cursor, Epoch, UserId};
 use serde_json::{Value, json};
 
-use crate::support::{client::Client, herald::Herald, polling::{self, Http}};
+use crate::support::{
+    client::Client,
+    herald::Herald,
+    polling::{self, Http},
+};
 
 fn alice(cursor: &str) -> Value {
     json!({"token": "alice", "cursor": cursor})
@@ -38,7 +42,8 @@ async fn a_cursor_is_good_at_any_gateway_and_from_the_query() {
     let cursor = client.event().await.text("cursor");
     herald.send("alice", "2").await;
     let other = herald.beside().await;
-    let mut client = Client::open_with(other.address, &format!("&token=alice&cursor={cursor}")).await;
+    let mut client =
+        Client::open_with(other.address, &format!("&token=alice&cursor={cursor}")).await;
     client.join("/notice", json!({})).await;
     client.expect([2], true).await;
 }

@@ -53,7 +53,7 @@ async fn the_payloads_bytes_are_the_senders() {
     ] {
         herald.send("alice", json).await;
         let expected = format!(r#"42/notice,["notice",{json},{{"id":"#);
-        let packet = client.event().await.raw;
+        let packet = client.socket.next().await.unwrap();
         assert!(packet.starts_with(&expected), "{packet}");
         // Several packets may come in one answer; a ping may come first.
         let body = polls.get(&target).await.body;
@@ -99,11 +99,13 @@ async fn each_namespace_is_a_session_of_its_own() {
     let first = client.join("/notice", json!({"token": "alice"})).await;
     let second = client.join("/", json!({"token": "alice"})).await;
     assert_ne!(first.text("session"), second.text("session"));
-    let registered: HashSet<_> = herald.sessions("alice", 2).await.iter().map(|s| s.id.to_string()).collect();
+    let registered: HashSet<_> =
+        herald.sessions("alice", 2).await.iter().map(|s| s.id.to_string()).collect();
     assert_eq!(registered, HashSet::from([first.text("session"), second.text("session")]));
 
     herald.send("alice", "1").await;
-    let namespaces = HashSet::from([client.event().await.namespace, client.event().await.namespace]);
+    let namespaces =
+        HashSet::from([client.event().await.namespace, client.event().await.namespace]);
     assert_eq!(namespaces, HashSet::from(["/notice".to_owned(), "/".to_owned()]));
 
     client.socket.send("41/notice,").await;

@@ -87,7 +87,10 @@ async fn the_admin_port_tells_how_the_gateway_is() {
     assert_eq!(admin.get("/live").await.status, 200);
     assert_eq!(admin.get("/ready").await.status, 200);
     let figures = admin.get("/metrics").await.body;
-    for name in ["herald_gateway_sessions{namespace=\"/notice\"}", "herald_gateway_emitted_total{way=\"live\"}"] {
+    for name in [
+        "herald_gateway_sessions{namespace=\"/notice\"}",
+        "herald_gateway_emitted_total{way=\"live\"}",
+    ] {
         assert!(figures.contains(name), "{name} in {figures}");
     }
     herald.process.shutdown.request();

@@ -18,10 +18,7 @@ const HANDSHAKE: &str = "/notice/?EIO=4&transport=polling";
 
 /// Options on a Redis, with deadlines short enough for a test.
 fn on_redis(url: &str) -> herald_gateway::GatewayOptions {
-    options(&[
-        ("HERALD_BACKPLANE", url),
-        ("HERALD_BACKPLANE_DEADLINE", "300ms"),
-    ])
+    options(&[("HERALD_BACKPLANE", url), ("HERALD_BACKPLANE_DEADLINE", "300ms")])
 }
 
 async fn handshakes_are_answered(herald: &Herald, status: u16) {
@@ -132,10 +129,7 @@ async fn sessions_that_end_during_an_outage_are_removed_after_it() {
 #[tokio::test]
 async fn an_emptied_redis_is_written_again_and_clients_are_told() {
     let server = RedisServer::reserve().start();
-    let options = options(&[
-        ("HERALD_BACKPLANE", &server.url),
-        ("HERALD_LEASE_RENEWAL", "100ms"),
-    ]);
+    let options = options(&[("HERALD_BACKPLANE", &server.url), ("HERALD_LEASE_RENEWAL", "100ms")]);
     let backplane = Backplane::open(&options.backplane).unwrap();
     let herald = Herald::on(backplane, options).await;
     let (mut client, _) = Client::connect(herald.address, "alice").await;

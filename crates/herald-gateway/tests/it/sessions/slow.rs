@@ -4,7 +4,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{client::{Client, Event}, herald::Herald, websocket::WebSocket};
+use crate::support::{
+    client::{Client, Event},
+    herald::Herald,
+    polling::Http,
+    websocket::WebSocket,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_socket_that_does_not_read_holds_nobody_up_and_misses_nothing() {
@@ -22,6 +27,8 @@ async fn a_socket_that_does_not_read_holds_nobody_up_and_misses_nothing() {
         let event = quick.event().await;
         assert_eq!(event.notice().0["n"], json!(number));
     }
+    let figures = Http::connect(herald.admin).await.get("/metrics").await.body;
+    assert!(figures.contains("herald_gateway_lagging_sessions 1"), "{figures}");
     let start = Instant::now();
     herald.send("bob", "1").await;
     other.expect([1], false).await;

@@ -16,8 +16,6 @@ pub(crate) struct Event {
     pub(crate) namespace: String,
     pub(crate) name: String,
     pub(crate) args: Vec<Value>,
-    /// The packet's text.
-    pub(crate) raw: String,
 }
 
 impl Event {
@@ -33,7 +31,7 @@ impl Event {
         };
         let mut args: Vec<Value> = serde_json::from_str(list).unwrap();
         let name = args.remove(0).as_str().unwrap().to_owned();
-        Self { namespace, name, args, raw: packet.to_owned() }
+        Self { namespace, name, args }
     }
 
     /// A field of the last argument, as a text.

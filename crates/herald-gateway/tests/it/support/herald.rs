@@ -58,13 +58,10 @@ impl Herald {
     pub(crate) async fn on(backplane: Backplane, options: GatewayOptions) -> Self {
         let this = Self::launch(backplane, options).await;
         soon("ready", this.process.readiness.until_ready()).await;
-        // Admission follows readiness in a task of its own.
-        loop {
-            let mut probe = Http::connect(this.address).await;
-            if probe.get("/notice/?EIO=4&transport=polling").await.status == 200 {
-                return this;
-            }
-        }
+        // Whoever is told that it is ready finds the door open.
+        let mut probe = Http::connect(this.address).await;
+        assert_eq!(probe.get("/notice/?EIO=4&transport=polling").await.status, 200);
+        this
     }
 
     /// The same without waiting for anything.
@@ -73,13 +70,7 @@ impl Herald {
         let gateway = Gateway::bind(options, backplane.clone(), process.clone()).await.unwrap();
         let address = gateway.address();
         let admin = gateway.admin_address().unwrap();
-        Self {
-            backplane,
-            address,
-            admin,
-            process,
-            running: tokio::spawn(gateway.run()),
-        }
+        Self { backplane, address, admin, process, running: tokio::spawn(gateway.run()) }
     }
 
     /// Ends the gateway as SIGTERM does.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
+use socketioxide::extract::SocketRef;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::{
     WebSocketStream,
@@ -99,5 +100,14 @@ impl WebSocket {
     /// Reads until the connection has ended.
     pub(crate) async fn ended(&mut self) {
         while self.next().await.is_some() {}
+    }
+}
+
+/// Waits until the client has answered the first ping, which comes just after the handshake: a
+/// ping that finds the queue full ends the session.
+pub(crate) async fn pinged(client: &mut WebSocket, socket: &SocketRef) {
+    while client.pings == 0 {
+        socket.emit("turn", &()).unwrap();
+        client.next().await;
     }
 }
