@@ -60,8 +60,9 @@ async function device(user, transports) {
     toggle.textContent = socket.active ? 'Go offline' : 'Go online'
   }
   socket.on('connect', () => show('online', 'up'))
-  socket.on('disconnect', (reason) => show(reason === 'io client disconnect' ? 'offline' : reason, 'down'))
-  socket.on('connect_error', (error) => show(error.message, 'down'))
+  const lost = (why) => show(socket.active ? `${why}, trying again` : why, 'down')
+  socket.on('disconnect', (reason) => lost(reason === 'io client disconnect' ? 'offline' : reason))
+  socket.on('connect_error', (error) => lost(error.message))
   socket.on('herald:ready', (ready) => {
     cursor = ready.cursor
     line(log, undefined, `session ${ready.session.slice(0, 8)} is ready over ${socket.io.engine.transport.name}`)
@@ -110,19 +111,27 @@ document.querySelector('#send').addEventListener('submit', async (event) => {
     answer.textContent = text
     answer.className = bad ? 'bad' : ''
   }
+  const form = new FormData(event.target)
+  try {
+    // What is no value of its own could be something else as a part of the body.
+    JSON.parse(form.get('payload'))
+  } catch (error) {
+    return say(`payload is not JSON: ${error.message}`, true)
+  }
   sending = performance.now()
   const start = sending
   try {
     const response = await fetch('/v1/notices', {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      body: body(new FormData(event.target))
+      body: body(form)
     })
     const result = await response.json()
     if (!response.ok) return say(describe(result), true)
     remember(result.noticeId, start)
     const sessions = result.sessions?.length ?? 0
-    say(`${result.outcome}: ${result.noticeId}, ${sessions} session${sessions === 1 ? '' : 's'}, answered in ${ms(performance.now() - start)}`)
+    const reach = sessions === 0 ? 'nobody is online, it waits in the inbox' : `for ${sessions} session${sessions === 1 ? '' : 's'}`
+    say(`${result.outcome}: ${reach}; notice ${result.noticeId}, answered in ${ms(performance.now() - start)}`)
   } catch (error) {
     say(`not sent: ${error.message}`, true)
   } finally {
@@ -137,6 +146,7 @@ function describe(error) {
 }
 
 showCurl()
-device('alice', ['polling', 'websocket'])
-device('alice', ['websocket'])
+// The newest is shown first.
 device('bob', ['polling', 'websocket'])
+device('alice', ['websocket'])
+device('alice', ['polling', 'websocket'])

@@ -60,6 +60,7 @@ impl Options {
 pub(crate) async fn serve(options: Options, process: Process) -> Result<(), Failure> {
     let Options { listen, gateway, notifier } = options;
     let path = gateway.engine.path.clone();
+    let in_memory = gateway.backplane.url.starts_with("memory:");
     let backplane = Backplane::open(&gateway.backplane).map_err(Failure::bad_configuration)?;
     let page = bind(LISTEN, listen).await?;
     let (of_gateway, of_notifier) = (process.another(), process.another());
@@ -71,7 +72,7 @@ pub(crate) async fn serve(options: Options, process: Process) -> Result<(), Fail
         path,
         notifier: format!("http://{}", notifier.http_address()),
     };
-    announce(page.address, &addresses, notifier.grpc_address());
+    announce(page.address, &addresses, notifier.grpc_address(), in_memory);
     let router = page::router(addresses, notifier.http_address());
     let page = axum::serve(page.listener, router);
     let notifier = notifier.run(of_notifier.shutdown);
@@ -90,11 +91,13 @@ pub(crate) async fn serve(options: Options, process: Process) -> Result<(), Fail
 }
 
 /// Printed rather than logged: it is what the command is for.
-fn announce(page: SocketAddr, addresses: &page::Addresses, grpc: SocketAddr) {
+fn announce(page: SocketAddr, addresses: &page::Addresses, grpc: SocketAddr, in_memory: bool) {
     let page::Addresses { gateway, path, notifier } = addresses;
+    let kept =
+        if in_memory { "everything in memory, gone when it ends" } else { "on your backplane" };
     println!(
         "
-Herald is running, for development: everything in memory, loopback only, no authentication.
+Herald is running, for development: {kept}.
 
   page       http://{page}/
   clients    io('{gateway}/notice', {{ path: '{path}', query: {{ token: 'alice' }} }})

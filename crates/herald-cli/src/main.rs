@@ -3,15 +3,15 @@
 mod dev;
 mod page;
 
-use std::ffi::OsString;
+use std::{collections::VecDeque, ffi::OsString};
 
 use herald_service::{Exit, Program, config::Source, launch};
 
 const DEV: Program = Program {
     name: "herald dev",
     version: env!("CARGO_PKG_VERSION"),
-    about: "Runs gateway and notifier in one process, for development: embedded backplane, \
-            loopback only, no authentication",
+    about: "Runs gateway, notifier and a page to try them in one process, for development: \
+            everything in memory, loopback only, no authentication",
 };
 
 const USAGE: &str = "\
@@ -26,9 +26,17 @@ Commands:
 ";
 
 fn main() -> Exit {
-    let mut arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
-    let command = if arguments.is_empty() { None } else { Some(arguments.remove(0)) };
-    match command.as_ref().and_then(|command| command.to_str()) {
+    let mut arguments: VecDeque<OsString> = std::env::args_os().skip(1).collect();
+    let word = |arguments: &mut VecDeque<OsString>| {
+        Some(arguments.pop_front()?.to_string_lossy().into_owned())
+    };
+    let mut command = word(&mut arguments);
+    // `herald help dev` is `herald dev --help`.
+    if command.as_deref() == Some("help") && !arguments.is_empty() {
+        command = word(&mut arguments);
+        arguments = VecDeque::from(["--help".into()]);
+    }
+    match command.as_deref() {
         Some("dev") => {
             let source = dev::presets(Source::new(arguments, std::env::vars_os()));
             launch(&DEV, source, dev::Options::read, dev::serve)
@@ -41,9 +49,10 @@ fn main() -> Exit {
             println!("herald {}", DEV.version);
             Exit::Clean
         }
-        _ => {
-            if let Some(command) = command {
-                eprintln!("herald: there is no command `{}`\n", command.to_string_lossy());
+        wrong => {
+            if let Some(wrong) = wrong {
+                let kind = if wrong.starts_with('-') { "flag" } else { "command" };
+                eprintln!("herald: there is no {kind} `{wrong}`\n");
             }
             eprint!("{USAGE}");
             Exit::BadConfiguration

@@ -17,6 +17,9 @@ pub struct Readiness {
     shutdown: Shutdown,
 }
 
+/// Why a condition is not met that nobody has said anything about yet.
+const STARTING: &str = "starting";
+
 /// Met conditions have no reason.
 type Conditions = BTreeMap<Arc<str>, Option<String>>;
 
@@ -26,6 +29,7 @@ type Conditions = BTreeMap<Arc<str>, Option<String>>;
 pub struct Condition {
     name: Arc<str>,
     conditions: Arc<watch::Sender<Conditions>>,
+    shutdown: Shutdown,
 }
 
 /// An answer to "ready?", as served at `/ready`.
@@ -64,11 +68,12 @@ impl Readiness {
         self.conditions.send_if_modified(|conditions| {
             let new = !conditions.contains_key(&name);
             if new {
-                conditions.insert(Arc::clone(&name), Some("starting".into()));
+                conditions.insert(Arc::clone(&name), Some(STARTING.into()));
             }
             new
         });
-        Condition { name, conditions: Arc::clone(&self.conditions) }
+        let (conditions, shutdown) = (Arc::clone(&self.conditions), self.shutdown.clone());
+        Condition { name, conditions, shutdown }
     }
 
     /// Whether the process is ready.
@@ -89,7 +94,7 @@ impl Readiness {
         if self.shutdown.is_requested() {
             reasons.push(Reason { check: "shutdown".into(), reason: "shutting down".into() });
         } else if conditions.is_empty() {
-            reasons.push(Reason { check: "startup".into(), reason: "starting".into() });
+            reasons.push(Reason { check: "startup".into(), reason: STARTING.into() });
         }
         Report { ready: reasons.is_empty(), reasons }
     }
@@ -128,15 +133,22 @@ impl Condition {
     }
 
     fn set(&self, reason: Option<String>) {
+        let mut starting = false;
         let changed = self.conditions.send_if_modified(|conditions| {
             let slot = conditions.entry(Arc::clone(&self.name)).or_default();
+            starting = slot.as_deref() == Some(STARTING);
             let changed = *slot != reason;
             slot.clone_from(&reason);
             changed
         });
         if changed {
+            // Every start and every end passes through this: no reason to warn.
+            let ordinary = starting || self.shutdown.is_requested();
             match reason {
                 None => tracing::info!(check = &*self.name, "condition met"),
+                Some(reason) if ordinary => {
+                    tracing::info!(check = &*self.name, reason, "condition not met");
+                }
                 Some(reason) => tracing::warn!(check = &*self.name, reason, "condition not met"),
             }
         }

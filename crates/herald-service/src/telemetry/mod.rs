@@ -10,7 +10,10 @@ use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use tracing::{Level, Subscriber};
 use tracing_subscriber::{
-    Layer, filter::FilterFn, filter::filter_fn, layer::SubscriberExt as _, registry::LookupSpan,
+    Layer,
+    filter::{FilterExt as _, FilterFn, filter_fn},
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
     util::SubscriberInitExt as _,
 };
 
@@ -62,7 +65,7 @@ pub fn init(options: &TelemetryOptions) -> Result<TelemetryGuard, TelemetryError
     });
     let installed = tracing_subscriber::registry()
         // The log's filter is the log's alone: `HERALD_LOG=error` must not cut traces.
-        .with(log_layer(options.format).with_filter(filter))
+        .with(log_layer(options.format).with_filter(filter.and(without_packets())))
         .with(traces)
         .try_init()
         .is_ok();
@@ -91,6 +94,16 @@ where
         LogFormat::Human => layer.with_ansi(std::io::stderr().is_terminal()).boxed(),
         LogFormat::Json => layer.json().flatten_event(true).with_span_list(false).boxed(),
     }
+}
+
+/// Nothing that holds what clients say, whatever the directive: at `trace` the WebSocket library
+/// dumps every frame, and with it tokens and notices.
+fn without_packets() -> FilterFn {
+    filter_fn(|metadata| {
+        let websocket = ["tungstenite", "tokio_tungstenite"];
+        *metadata.level() < Level::TRACE
+            || !websocket.iter().any(|library| metadata.target().starts_with(library))
+    })
 }
 
 /// Our own spans and events. Those of the exporter's HTTP/2 would feed on themselves.
