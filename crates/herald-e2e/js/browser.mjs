@@ -1,35 +1,29 @@
-// A real browser on a page of another origin, with a snippet of code in it.
+// A real browser with one page: one that runs somewhere, or HTML of the test's, which is served
+// from an origin of its own.
 //
-// { chromium, snippet }
-// says: page {url} · console {level, text} · pageerror {message}
+// { chromium, url } or { chromium, html }
+// says: page {url} · console {level, text} · pageerror {message} · after each command done {value}
+//       or failed {message}
+// obeys: click {selector} · fill {selector, value} · evaluate {code} · screenshot {path}
 
-import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
 import { config, obey, say } from './lib/lines.mjs';
 
-const library = await readFile(createRequire(import.meta.url).resolve('socket.io-client/dist/socket.io.min.js'));
-const page = `<!doctype html><meta charset="utf-8"><title>another origin</title>
-<script src="/socket.io.min.js"></script>
-<script>
-${config.snippet}
-</script>`;
+const HTML = `<!doctype html><meta charset="utf-8"><title>another origin</title><link rel="icon" href="data:,">`;
 
-const server = createServer((request, response) => {
-  if (request.url === '/') {
-    response.setHeader('content-type', 'text/html; charset=utf-8').end(page);
-  } else if (request.url === '/socket.io.min.js') {
-    response.setHeader('content-type', 'text/javascript').end(library);
-  } else {
-    response.writeHead(404).end();
-  }
-});
-await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-const url = `http://127.0.0.1:${server.address().port}/`;
+async function serve(html) {
+  const server = createServer((request, response) => {
+    response.writeHead(request.url === '/' ? 200 : 404, { 'content-type': 'text/html; charset=utf-8' });
+    response.end(request.url === '/' ? HTML + html : '');
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return `http://127.0.0.1:${server.address().port}/`;
+}
 
 const browser = await chromium.launch({
   executablePath: config.chromium,
+  timeout: 60_000,
   args: [
     // As root, and in containers, there is no sandbox; the page is our own.
     '--no-sandbox',
@@ -42,12 +36,33 @@ const browser = await chromium.launch({
     '--disable-sync',
   ],
 });
-obey({}, async () => {
-  await browser.close();
-  server.close();
-});
-const tab = await browser.newPage();
+const tab = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+tab.setDefaultTimeout(20_000);
 tab.on('console', (message) => say('console', { level: message.type(), text: message.text() }));
 tab.on('pageerror', (error) => say('pageerror', { message: error.message }));
+
+// One after the other, as they were given.
+let last = Promise.resolve();
+const command = (act) => (given) => {
+  last = last.then(async () => {
+    try {
+      const value = await act(given);
+      say('done', { value: value ?? null });
+    } catch (error) {
+      say('failed', { message: error.message });
+    }
+  });
+};
+obey(
+  {
+    click: command(({ selector }) => tab.locator(selector).click()),
+    fill: command(({ selector, value }) => tab.locator(selector).fill(value)),
+    evaluate: command(({ code }) => tab.evaluate(code)),
+    screenshot: command(async ({ path }) => void (await tab.screenshot({ path, fullPage: true }))),
+  },
+  () => browser.close(),
+);
+
+const url = config.url ?? (await serve(config.html));
 await tab.goto(url);
 say('page', { url });

@@ -1,7 +1,7 @@
 // Sends a durable notice from the client's own `connect` callback, over and over, and sees whether
 // it arrives.
 //
-// { url, http, users, times, parallel, patience, ...options of io() }
+// { url, http, prefix, times, parallel, patience, ...options of io() }
 // says: done {times, missed} when all is over; missed {user, why} for each that did not arrive
 
 import { io } from 'socket.io-client';
@@ -13,7 +13,11 @@ function once(user) {
   return new Promise((resolve) => {
     const socket = io(url, { forceNew: true, reconnection: false, auth: { token: user }, ...options });
     let answer = 'nothing was sent';
+    let over = false;
     const end = (why) => {
+      // Leaving is a disconnect, too.
+      if (over) return;
+      over = true;
       clearTimeout(timer);
       socket.disconnect();
       if (why) say('missed', { user, why });

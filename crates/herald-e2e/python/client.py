@@ -1,8 +1,9 @@
 """The official Python client, saying all that happens to it.
 
-The first argument is a JSON object: {url, path, namespace, transports, auth}. What happens is said
-in lines of JSON (connect, event, connect_error, disconnect), commands come in lines of JSON
-(close; emit with event and args), and the end of standard input is the end.
+The first argument is a JSON object: {url, path, namespace, transports, auth, resume}; with `resume`
+each handshake hands in the newest cursor. What happens is said in lines of JSON (connect, event,
+connect_error, disconnect; refused when it gave up), commands come in lines of JSON (close; emit with
+event and args), and the end of standard input is the end.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ def say(kind, **fields):
 async def main():
     config = json.loads(sys.argv[1])
     namespace = config["namespace"]
+    auth = dict(config.get("auth") or {})
     client = socketio.AsyncClient(reconnection_delay=0.1, reconnection_delay_max=1)
 
     async def connect():
@@ -31,6 +33,10 @@ async def main():
         say("disconnect", reason=str(reason))
 
     async def event(name, *args):
+        if name == "herald:ready":
+            auth["cursor"] = args[0]["cursor"]
+        elif len(args) > 1:
+            auth["cursor"] = args[1]["cursor"]
         say("event", event=name, args=args)
 
     client.on("connect", connect, namespace=namespace)
@@ -44,7 +50,7 @@ async def main():
             socketio_path=config["path"],
             namespaces=[namespace],
             transports=config.get("transports"),
-            auth=config.get("auth"),
+            auth=(lambda: auth) if config.get("resume") else config.get("auth"),
             wait_timeout=10,
         )
     except socketio.exceptions.ConnectionError as error:

@@ -7,22 +7,28 @@
 //! panics, and kept if `HERALD_E2E_KEEP` is set.
 
 mod binaries;
+mod browser;
+mod dev;
 mod eventually;
 mod nginx;
 mod ports;
 mod process;
 mod redis;
+mod relay;
 mod sandbox;
 mod script;
 mod service;
 mod watchdog;
 
 pub use self::{
+    browser::Browser,
+    dev::{Addresses, Dev},
     eventually::eventually,
     nginx::{Nginx, Upstream},
     ports::Port,
-    process::{Process, Spawn},
+    process::{Process, Signal, Spawn},
     redis::{Monitor, Published, RedisServer},
+    relay::Relay,
     sandbox::{Sandbox, SandboxBuilder},
     script::Script,
     service::{

@@ -10,13 +10,14 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+pub use rustix::process::Signal;
+use rustix::process::{Pid, kill_process, kill_process_group};
 use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
     time::timeout,
 };
 
-use crate::watchdog::Watchdog;
+use crate::{binaries, watchdog::Watchdog};
 
 /// Passed on to children; everything else they get from the test.
 const INHERITED: [&str; 7] =
@@ -54,6 +55,15 @@ impl Spawn {
             directory: None,
             piped: false,
         }
+    }
+
+    /// A binary of this workspace, under its own name.
+    ///
+    /// # Errors
+    ///
+    /// When it has not been built.
+    pub fn ours(binary: &str) -> anyhow::Result<Self> {
+        Ok(Self::new(binary, binaries::ours(binary)?))
     }
 
     /// With more arguments.

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::{
     nginx::{Nginx, Upstream},
-    process,
+    process::{self, Process, Spawn},
     redis::RedisServer,
     script::Script,
     service::{Common, Gateway, GatewayOptions, Notifier, NotifierOptions},
@@ -43,6 +43,7 @@ pub struct Sandbox {
 #[derive(Debug, Default)]
 pub struct SandboxBuilder {
     persist: bool,
+    env: Vec<(String, String)>,
     gateways: Vec<GatewayOptions>,
     notifiers: Vec<NotifierOptions>,
     nginx: Option<Upstream>,
@@ -53,6 +54,13 @@ impl SandboxBuilder {
     #[must_use]
     pub fn persist(mut self) -> Self {
         self.persist = true;
+        self
+    }
+
+    /// A variable of all gateways and notifiers, added later ones included.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
         self
     }
 
@@ -105,6 +113,7 @@ impl SandboxBuilder {
             directory: directory.path().to_owned(),
             backplane: redis.url(),
             key_prefix: format!("t{:08x}", rand::random::<u32>()),
+            env: self.env,
             watchdog,
         };
         let mut sandbox = Sandbox {
@@ -237,6 +246,15 @@ impl Sandbox {
     pub fn python(&mut self, file: &str, config: &impl Serialize) -> anyhow::Result<Script> {
         let name = self.script_name(file);
         Script::python(&name, file, config, self.directory.path(), &self.common.watchdog)
+    }
+
+    /// Starts any other program. It is killed when what is returned is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn spawn(&self, spawn: &Spawn) -> anyhow::Result<Process> {
+        Process::spawn(spawn, self.directory.path(), &self.common.watchdog)
     }
 
     fn script_name(&mut self, file: &str) -> String {

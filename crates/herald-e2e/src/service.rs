@@ -29,6 +29,7 @@ pub(crate) struct Common {
     pub(crate) directory: PathBuf,
     pub(crate) backplane: String,
     pub(crate) key_prefix: String,
+    pub(crate) env: Vec<(String, String)>,
     pub(crate) watchdog: Arc<Watchdog>,
 }
 
@@ -156,6 +157,20 @@ impl<Kind> Service<Kind> {
         self.process.as_mut().with_context(|| format!("{name} is not running"))
     }
 
+    /// Runs its program once more, in the same environment and with these arguments, such as
+    /// `healthcheck`: how it ended, and all that it said.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end within 30 s.
+    pub async fn run(&self, args: &[&str]) -> anyhow::Result<(ExitStatus, String)> {
+        let mut spawn = self.spawn.clone().args(args);
+        spawn.name = format!("{}-{:08x}", spawn.name, rand::random::<u32>());
+        let mut process = Process::spawn(&spawn, &self.common.directory, &self.common.watchdog)?;
+        let status = process.wait(DEADLINE).await?;
+        Ok((status, process.log()))
+    }
+
     /// All that it has said, over restarts.
     pub fn log(&self) -> String {
         process::read(&self.common.directory.join(format!("{}.log", self.spawn.name)))
@@ -168,10 +183,11 @@ impl<Kind> Service<Kind> {
         kind: Kind,
     ) -> anyhow::Result<Self> {
         let admin = Port::claim()?;
-        let spawn = spawn
+        let mut spawn = spawn
             .env("HERALD_BACKPLANE", &common.backplane)
             .env("HERALD_KEY_PREFIX", &common.key_prefix)
             .env(admin_variable, admin.address().to_string());
+        spawn.env.extend(common.env.iter().cloned());
         Ok(Self { spawn, common: common.clone(), admin, process: None, kind })
     }
 

@@ -8,6 +8,7 @@
 pub mod checker;
 pub mod error;
 pub mod event;
+mod follow;
 pub mod http;
 mod net;
 pub mod options;
@@ -20,6 +21,7 @@ pub use crate::{
     checker::{Checker, Reader, Report},
     error::{CloseReason, ConnectError},
     event::{Event, Gap, Notice, Ready},
+    follow::Follower,
     options::{SessionOptions, TokenIn, Transport},
     sender::{Accepted, Outgoing, SendError, Sender},
     session::Session,

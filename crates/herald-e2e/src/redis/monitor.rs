@@ -29,8 +29,8 @@ pub struct Monitor {
 pub struct Published {
     /// The channel.
     pub channel: String,
-    /// The message as MONITOR prints it: quoted, with escapes for bytes that are not printable.
-    pub message: String,
+    /// The message.
+    pub message: Vec<u8>,
 }
 
 impl Monitor {
@@ -100,8 +100,36 @@ fn publish(line: &str) -> Option<Published> {
         return None;
     }
     let (channel, message) = rest.split_once("\" \"")?;
-    let message = message.strip_suffix('"').unwrap_or(message);
-    Some(Published { channel: channel.to_owned(), message: message.to_owned() })
+    let message = unescape(message.strip_suffix('"').unwrap_or(message));
+    Some(Published { channel: channel.to_owned(), message })
+}
+
+/// The bytes that MONITOR prints so.
+fn unescape(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let (byte, taken) = match (first, after) {
+            (b'\\', [b'x', high, low, ..]) => match (hex(*high), hex(*low)) {
+                (Some(high), Some(low)) => (high << 4 | low, 4),
+                _ => (b'\\', 1),
+            },
+            (b'\\', [b'n', ..]) => (b'\n', 2),
+            (b'\\', [b'r', ..]) => (b'\r', 2),
+            (b'\\', [b't', ..]) => (b'\t', 2),
+            (b'\\', [b'a', ..]) => (0x07, 2),
+            (b'\\', [b'b', ..]) => (0x08, 2),
+            (b'\\', [other, ..]) => (*other, 2),
+            (byte, _) => (*byte, 1),
+        };
+        bytes.push(byte);
+        rest = &rest[taken..];
+    }
+    bytes
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(test)]
@@ -110,14 +138,10 @@ mod tests {
 
     #[test]
     fn publications_are_found_also_those_of_scripts() {
-        let line = r#"+1339518083.107412 [0 lua] "PUBLISH" "h:v1:gw:0123" "\x0a\"x\"""#;
-        assert_eq!(
-            publish(line),
-            Some(Published {
-                channel: "h:v1:gw:0123".to_owned(),
-                message: r#"\x0a\"x\""#.to_owned()
-            })
-        );
+        let line = r#"+1339518083.107412 [0 lua] "PUBLISH" "h:v1:gw:0123" "\x0a\"x\\\n\xff""#;
+        let expected =
+            Published { channel: "h:v1:gw:0123".to_owned(), message: b"\x0a\"x\\\n\xff".to_vec() };
+        assert_eq!(publish(line), Some(expected));
         assert_eq!(publish(r#"+1.2 [0 127.0.0.1:6] "get" "publish""#), None);
         assert_eq!(publish("+OK"), None);
     }

@@ -154,3 +154,28 @@ async fn events_that_nobody_takes_wait_and_none_is_lost() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_scripts_of_the_official_clients_say_what_happens() {
+    let (mut sandbox, mut server, options) = server(json!({})).await;
+    let url = format!("http://{}", options.address);
+    let node = json!({"url": format!("{url}/notice"), "path": "/notice", "auth": {"token": "js"},
+        "transports": ["websocket"]});
+    let python = json!({"url": url, "path": "notice", "namespace": "/notice",
+        "auth": {"token": "py"}, "transports": ["polling"]});
+    let clients =
+        [sandbox.node("client.mjs", &node).unwrap(), sandbox.python("client.py", &python).unwrap()];
+    for mut client in clients {
+        client.expect("connect", PATIENCE).await.unwrap();
+        let ready = client.expect("event", PATIENCE).await.unwrap();
+        assert_eq!(ready["event"], "herald:ready");
+        client.command(&json!({"do": "emit", "event": "hi", "args": [1]})).await.unwrap();
+        assert_eq!(server.expect("event", PATIENCE).await.unwrap()["args"], json!([1]));
+        server.command(&json!({"do": "emit", "event": "ho", "args": [{"b": 2}]})).await.unwrap();
+        let event = client.expect("event", PATIENCE).await.unwrap();
+        assert_eq!((&event["event"], &event["args"]), (&json!("ho"), &json!([{"b": 2}])));
+        client.command(&json!({"do": "close"})).await.unwrap();
+        client.expect("disconnect", PATIENCE).await.unwrap();
+        assert!(client.finish(PATIENCE).await.unwrap().success());
+    }
+}

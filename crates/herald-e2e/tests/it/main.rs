@@ -1,3 +1,19 @@
 //! End-to-end tests, by theme. Each has processes of its own; see `herald_e2e::Sandbox`.
 
+mod abuse;
+mod bad_input;
+mod cursor;
+mod delivery;
 mod interop;
+mod lifecycle;
+mod loadgen;
+mod official_clients;
+mod outage;
+mod page;
+mod probe;
+mod proxy;
+mod readme;
+mod sandbox;
+mod sessions;
+mod support;
+mod wire;

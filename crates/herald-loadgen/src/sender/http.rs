@@ -199,11 +199,12 @@ fn parse<'a, T: Deserialize<'a>>(answer: &'a Response<Bytes>) -> Result<T, SendE
         return serde_json::from_slice(answer.body())
             .map_err(|e| SendError::local(Code::Unknown, format!("unreadable answer: {e}")));
     }
-    Err(error(answer))
+    Err(http_error(answer))
 }
 
-/// The error that an answer other than 2xx stands for.
-pub(crate) fn error(answer: &Response<Bytes>) -> SendError {
+/// The error that an answer other than 2xx stands for: UNKNOWN with its text when it is no
+/// `google.rpc.Status`.
+pub fn http_error(answer: &Response<Bytes>) -> SendError {
     let status = answer.status().as_u16();
     match serde_json::from_slice::<StatusBody>(answer.body()) {
         Ok(body) => body.into_error(Some(status)),
@@ -234,7 +235,7 @@ mod tests {
             {"@type":"type.googleapis.com/google.rpc.BadRequest",
              "fieldViolations":[{"field":"userId","description":"too long"}]},
             {"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"0.5s"}]}"#;
-        let error = error(&Response::builder().status(400).body(Bytes::from(body)).unwrap());
+        let error = http_error(&Response::builder().status(400).body(Bytes::from(body)).unwrap());
         assert_eq!((error.code, error.status), (Code::InvalidArgument, Some(400)));
         assert_eq!(error.fields, [("userId".to_owned(), "too long".to_owned())]);
         assert_eq!(error.retry_after, Some(Duration::from_millis(500)));

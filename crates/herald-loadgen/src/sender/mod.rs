@@ -7,7 +7,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use tonic::Code;
 
-pub use self::{grpc::GrpcSender, http::HttpSender};
+pub use self::{
+    grpc::GrpcSender,
+    http::{HttpSender, http_error},
+};
 
 /// A notice to send.
 #[derive(Debug, Clone, Default, PartialEq)]

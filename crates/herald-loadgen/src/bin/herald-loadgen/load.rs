@@ -30,7 +30,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<Summary> {
     let checker = Checker::new();
     let latency = Latency::new(Instant::now());
 
-    let mut population = sessions::open(args, &checker, &latency).await?;
+    let population = sessions::open(args, &checker, &latency).await?;
     eprintln!("{} sessions of {} users are open", population.len(), args.users);
 
     let (sent, failed, took) = send(args, &checker, &latency).await?;

@@ -2,44 +2,42 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use herald_loadgen::{
-    Checker, Event, Session, SessionOptions, TokenIn, Transport,
-    checker::{Reader, Start},
+    Checker, CloseReason, Follower, Session, SessionOptions, TokenIn, Transport, checker::Start,
 };
 use rand::RngExt as _;
 use tokio::{sync::Semaphore, task::JoinSet};
-use tokio_util::sync::CancellationToken;
 
 use crate::{args::Args, load::show, summary::Latency};
 
-/// All sessions of a run, each read by a task.
+/// All sessions of a run.
 #[derive(Debug)]
-pub(crate) struct Population {
-    /// Each ends with whether its session outlived the run.
-    readers: JoinSet<bool>,
-    opened: usize,
-    over: CancellationToken,
-}
+pub(crate) struct Population(Vec<Follower>);
 
 impl Population {
     pub(crate) fn len(&self) -> usize {
-        self.opened
+        self.0.len()
     }
 
     /// How many sessions have ended by themselves.
-    pub(crate) fn ended_early(&mut self) -> usize {
-        let mut ended = 0;
-        while self.readers.try_join_next().is_some() {
-            ended += 1;
-        }
-        ended
+    pub(crate) fn ended_early(&self) -> usize {
+        self.0.iter().filter(|follower| follower.has_ended()).count()
     }
 
-    /// Closes what is open.
-    pub(crate) async fn close(&mut self) {
-        self.over.cancel();
-        while self.readers.join_next().await.is_some() {}
+    /// Closes what is open; says why the others ended.
+    pub(crate) async fn close(self) {
+        let mut leaving = JoinSet::new();
+        for follower in self.0 {
+            leaving.spawn(follower.close());
+        }
+        while let Some(left) = leaving.join_next().await {
+            if let Ok(reason) = left
+                && reason != CloseReason::Local
+            {
+                eprintln!("a session ended early: {reason}");
+            }
+        }
     }
 }
 
@@ -54,8 +52,6 @@ pub(crate) async fn open(
     checker: &Checker,
     latency: &Latency,
 ) -> anyhow::Result<Population> {
-    let over = CancellationToken::new();
-    let mut population = Population { readers: JoinSet::new(), opened: 0, over: over.clone() };
     let room = Arc::new(Semaphore::new(args.connecting as usize));
     let mut connecting = JoinSet::new();
     let mut total = 0;
@@ -65,28 +61,25 @@ pub(crate) async fn open(
         for device in 0..count {
             let options = options(args, &user, total);
             total += 1;
-            let room = Arc::clone(&room);
-            let reader = checker.reader(&user, format!("session {device}"), Start::Now);
+            let (room, latency) = (Arc::clone(&room), latency.clone());
+            let reader = Arc::new(checker.reader(&user, format!("session {device}"), Start::Now));
             connecting.spawn(async move {
                 let _permit = room.acquire_owned().await;
-                let session = Session::connect(options).await;
-                session.map(|session| (session, reader))
+                let session = Session::connect(options).await.context("cannot open a session")?;
+                Follower::start(session, reader, move |notice| latency.arrived(notice))
+                    .await
+                    .context("a session did not become ready")
             });
         }
     }
+    let mut followers = Vec::with_capacity(total);
     while let Some(connected) = connecting.join_next().await {
-        let (session, reader) =
-            connected.context("connecting failed")?.context("cannot open a session")?;
-        population.opened += 1;
-        if population.opened % 1000 == 0 {
-            show(&format!("{} of {total} sessions open", population.opened));
+        followers.push(connected.context("connecting failed")??);
+        if followers.len().is_multiple_of(1000) {
+            show(&format!("{} of {total} sessions open", followers.len()));
         }
-        population.readers.spawn(read(session, reader, latency.clone(), over.clone()));
     }
-    if population.opened == 0 {
-        bail!("no sessions");
-    }
-    Ok(population)
+    Ok(Population(followers))
 }
 
 fn options(args: &Args, user: &str, number: usize) -> SessionOptions {
@@ -106,36 +99,5 @@ fn options(args: &Args, user: &str, number: usize) -> SessionOptions {
         source_ip: (!args.source.is_empty()).then(|| args.source[number % args.source.len()]),
         transport,
         ..SessionOptions::new(address, user)
-    }
-}
-
-/// Reads until the session or the run is over; false if the session was first.
-async fn read(
-    mut session: Session,
-    reader: Reader,
-    latency: Latency,
-    over: CancellationToken,
-) -> bool {
-    loop {
-        tokio::select! {
-            event = session.next() => match event {
-                Some(Event::Notice(notice)) => {
-                    latency.arrived(&notice);
-                    reader.received(&notice);
-                }
-                Some(Event::Gap(gap)) => reader.gap(gap),
-                Some(Event::Ready(ready)) => reader.begin(ready.session),
-                Some(Event::Other { .. }) => {}
-                Some(Event::Closed(reason)) => {
-                    eprintln!("a session ended: {reason}");
-                    return false;
-                }
-                None => return false,
-            },
-            () = over.cancelled() => {
-                session.close().await;
-                return true;
-            }
-        }
     }
 }

@@ -95,7 +95,7 @@ impl fmt::Display for Summary {
         )?;
         match self.settled {
             Some(time) => {
-                writeln!(f, "settled    {:.1} s after the last answer", time.as_secs_f64())?
+                writeln!(f, "settled    {:.1} s after the last answer", time.as_secs_f64())?;
             }
             None => writeln!(f, "settled    no")?,
         }
