@@ -7,7 +7,7 @@ use herald_loadgen::{
 use http::{Method, StatusCode};
 
 use crate::{
-    probe::{assert_idle, expect_notice},
+    probe::{assert_idle, expect_gap, expect_notice},
     support::{PATIENCE, all_arrives, follow, send},
     wire::Wire,
 };
@@ -26,7 +26,7 @@ async fn naming_rooms_events_namespaces_users_and_cursors_gets_nobody_elses_noti
     let options = gateway.session("mallory").cursor(victim.cursor());
     let mut stranger = Session::connect(options).await.unwrap();
     stranger.ready(PATIENCE).await.unwrap();
-    let gap = crate::probe::expect_gap(&mut stranger).await;
+    let gap = expect_gap(&mut stranger).await;
     assert_eq!(gap.reason, "malformed");
     let session = format!("\"{}\"", victim.session());
     for room in ["\"alice\"", "[\"alice\"]", "\"/notice#alice\"", session.as_str()] {

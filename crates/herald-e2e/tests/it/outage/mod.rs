@@ -1,22 +1,24 @@
 //! Redis that is not there yet, goes away, comes back empty or as it was, hangs, or cuts
 //! connections: everything waits, says so, loses nothing that was accepted, and recovers by itself.
 
+mod cut;
+mod frozen;
+
 use std::time::{Duration, Instant};
 
 use herald_e2e::{Gateway, Notifier, Sandbox, Service, eventually};
 use herald_loadgen::{
-    Checker, ConnectError, Outgoing, SendError, Session, Transport, checker::Start,
-    http::HttpClient, sender::HttpSender,
+    Checker, ConnectError, Outgoing, Session, Transport, checker::Start, http::HttpClient,
+    sender::HttpSender,
 };
 use http::StatusCode;
-use rustix::process::Signal;
 use serde_json::json;
 use tokio::{task::JoinSet, time::timeout};
 use tonic::Code;
 
 use crate::{
-    probe::{assert_idle, expect_gap, expect_notice, figure, inbox, leases},
-    support::{PATIENCE, all_arrives, follow, send, sessions_become, sessions_of},
+    probe::{assert_idle, expect_gap, expect_notice, figure, leases},
+    support::{PATIENCE, all_arrives, follow, send, sessions_become},
     wire::Wire,
 };
 
@@ -135,6 +137,8 @@ async fn a_redis_that_comes_back_empty_finds_all_sessions_registered_anew() {
         for gateway in &sandbox.gateways {
             anyhow::ensure!(gateway.admin("/ready").await?.0 == StatusCode::SERVICE_UNAVAILABLE);
         }
+        let (status, _) = sandbox.notifier().admin("/ready").await?;
+        anyhow::ensure!(status == StatusCode::SERVICE_UNAVAILABLE);
         anyhow::Ok(())
     })
     .await;
@@ -251,154 +255,6 @@ async fn nothing_accepted_is_lost_over_a_long_outage_and_the_subscribers_hear_ag
     all_arrives(&checker, PATIENCE).await;
     assert!(stay.iter().chain(&return_).all(|session| !session.has_ended()));
     println!("{accepted} accepted before an outage of {LONG:?}");
-}
-
-#[tokio::test]
-async fn what_a_frozen_redis_did_not_take_in_time_is_never_applied_and_nobody_is_reaped() {
-    const LEASE: Duration = Duration::from_secs(4);
-    let builder = Sandbox::builder()
-        .env("HERALD_LEASE", "4s")
-        .env("HERALD_LEASE_RENEWAL", "500ms")
-        .env("HERALD_BACKPLANE_DEADLINE", "300ms");
-    let mut sandbox = builder.gateways(1).notifier().start().await.unwrap();
-    let prefix = sandbox.key_prefix().to_owned();
-    let mut session = Session::connect(sandbox.gateways[0].session("alice")).await.unwrap();
-    session.ready(PATIENCE).await.unwrap();
-    let (grpc, http) = (sandbox.notifier().grpc(), sandbox.notifier().http());
-    grpc.send(&Outgoing::new("alice", "\"before\"")).await.unwrap();
-    expect_notice(&mut session, "\"before\"").await;
-    let before = leases(&sandbox.redis, &prefix).await.unwrap();
-    let registered = sessions_of(sandbox.notifier(), "alice").await;
-
-    sandbox.redis.freeze().unwrap();
-    let begin = Instant::now();
-    let (mut slowest, mut unknown, mut refused) = (Duration::ZERO, 0, 0);
-    while begin.elapsed() < LEASE + Duration::from_secs(1) {
-        for producer in [&grpc, &http] {
-            let asked = Instant::now();
-            let error = producer.send(&Outgoing::new("alice", "\"frozen\"")).await.unwrap_err();
-            slowest = slowest.max(asked.elapsed());
-            assert_eq!(error.code, Code::Unavailable, "{error}");
-            assert!(error.retry_after.is_some(), "{error:?}");
-            count(&error, &mut unknown, &mut refused);
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
-    assert!(unknown > 0 && refused > 0, "{unknown} unknown, {refused} refused");
-    println!("frozen: {unknown} unknown, {refused} refused, slowest answer {slowest:?}");
-
-    // The gateway comes back later than the reaper, which looks every second: it has to wait.
-    sandbox.gateways[0].process().unwrap().signal(Signal::STOP).unwrap();
-    sandbox.redis.thaw().unwrap();
-    sandbox.notifiers[0].ready().await.unwrap();
-    let healthy = Instant::now();
-    tokio::time::sleep(LEASE / 2).await;
-    assert_eq!(leases(&sandbox.redis, &prefix).await.unwrap(), before);
-    grpc.send(&Outgoing::new("alice", "\"after\"")).await.unwrap();
-    sandbox.gateways[0].process().unwrap().signal(Signal::CONT).unwrap();
-    sandbox.gateways[0].ready().await.unwrap();
-    expect_notice(&mut session, "\"after\"").await;
-    assert_eq!(inbox(sandbox.notifier(), "alice").await.unwrap(), ["\"before\"", "\"after\""]);
-    eventually("the lease is renewed", PATIENCE, async || {
-        match sessions_of(sandbox.notifier(), "alice").await {
-            found if found == registered => Ok(()),
-            found => Err(format!("{found:?}")),
-        }
-    })
-    .await;
-    // From here on the reaper is free to reap what has lapsed.
-    while healthy.elapsed() < LEASE + Duration::from_millis(1_500) {
-        assert_eq!(sessions_of(sandbox.notifier(), "alice").await, registered);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert_eq!(leases(&sandbox.redis, &prefix).await.unwrap(), before);
-    let lost = figure(&sandbox.gateways[0], "herald_gateway_leases_total", "lost").await.unwrap();
-    assert!(lost < 1.0, "the lease was lost");
-    assert_idle(&mut session);
-}
-
-fn count(error: &SendError, unknown: &mut u32, refused: &mut u32) {
-    if error.message.starts_with("it is unknown whether") {
-        *unknown += 1;
-    } else {
-        assert!(error.message.starts_with("the notice was not accepted"), "{error}");
-        *refused += 1;
-    }
-}
-
-/// Sends from ten producers to ten users with sessions on both gateways, while Redis cuts
-/// connections of this kind every 150 ms. How many notices were accepted and are unknown.
-async fn cut_while_notices_flow(sandbox: &Sandbox, kind: &str) -> (u32, u32) {
-    const USERS: usize = 10;
-    let checker = Checker::new();
-    let (mut sessions, mut senders) = (Vec::new(), JoinSet::new());
-    for nth in 0..USERS {
-        for gateway in &sandbox.gateways {
-            let options = gateway.session(&format!("user-{nth}"));
-            sessions.push(follow(&checker, options, Start::Beginning).await);
-        }
-    }
-    let begin = Instant::now();
-    for nth in 0..USERS {
-        let (producer, checker) = (sandbox.notifier().grpc(), checker.clone());
-        senders.spawn(async move {
-            let (mut accepted, mut unknown) = (0, 0);
-            while begin.elapsed() < Duration::from_secs(5) {
-                let number = accepted + unknown;
-                let notice = Outgoing::new(format!("user-{nth}"), format!("[{nth},{number}]"));
-                match producer.send(&notice).await {
-                    Ok(answer) => {
-                        checker.accepted(&notice.user, &answer.notice_id, &notice.payload);
-                        accepted += 1;
-                    }
-                    Err(error) => {
-                        assert_eq!(error.code, Code::Unavailable, "{error}");
-                        checker.unknown(&notice.user, &notice.payload);
-                        unknown += 1;
-                    }
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            (accepted, unknown)
-        });
-    }
-    let (mut killed, mut accepted, mut unknown) = (0, 0, 0);
-    while !senders.is_empty() {
-        let cut = sandbox.redis.cli(&["client", "kill", "type", kind]).await.unwrap();
-        killed += cut.parse::<u32>().unwrap();
-        let pause = timeout(Duration::from_millis(150), senders.join_next()).await;
-        if let Ok(Some(sent)) = pause {
-            let sent = sent.unwrap();
-            accepted += sent.0;
-            unknown += sent.1;
-        }
-    }
-    assert!(killed >= 10, "only {killed} connections cut");
-    all_arrives(&checker, PATIENCE).await;
-    assert!(sessions.iter().all(|session| !session.has_ended()));
-    println!("{killed} {kind} connections cut, {accepted} notices accepted, {unknown} unknown");
-    (accepted, unknown)
-}
-
-#[tokio::test]
-async fn notices_arrive_once_and_in_order_though_redis_cuts_the_subscribers_again_and_again() {
-    let sandbox = Sandbox::builder().gateways(2).notifier().start().await.unwrap();
-    let (_, unknown) = cut_while_notices_flow(&sandbox, "pubsub").await;
-    assert_eq!(unknown, 0, "sending has nothing to do with the subscribers");
-    let mut doubts = 0.0;
-    for gateway in &sandbox.gateways {
-        doubts += figure(gateway, "herald_gateway_doubts_total", "channel").await.unwrap();
-    }
-    assert!(doubts > 0.0);
-}
-
-#[tokio::test]
-async fn notices_arrive_once_and_in_order_though_redis_cuts_all_other_connections() {
-    let sandbox = Sandbox::builder().gateways(2).notifier().start().await.unwrap();
-    let (accepted, unknown) = cut_while_notices_flow(&sandbox, "normal").await;
-    assert!(accepted > unknown, "{unknown} of {accepted} unknown");
-    sessions_become(sandbox.notifier(), "user-0", 0, PATIENCE).await;
 }
 
 #[tokio::test]
