@@ -48,6 +48,8 @@ struct Lane {
 struct Shared {
     address: Address,
     deadline: Duration,
+    /// A probe that took longer breaks the unbroken health.
+    hiccup: Duration,
     clock: RedisClock,
     probe: Script,
     health: watch::Sender<Health>,
@@ -69,11 +71,19 @@ impl Drop for Lanes {
 }
 
 impl Lanes {
-    pub(crate) fn open(address: Address, count: usize, deadline: Duration) -> Self {
+    /// Redis counts as having been away when it is silent for `hiccup`, which may be too short for
+    /// a connection to be given up.
+    pub(crate) fn open(
+        address: Address,
+        count: usize,
+        deadline: Duration,
+        hiccup: Duration,
+    ) -> Self {
         let (health, _) = watch::channel(Health::Away("not connected yet".into()));
         let shared = Arc::new(Shared {
             address,
             deadline,
+            hiccup,
             clock: RedisClock::new(),
             probe: Script::new("return redis.call('TIME')"),
             health,
@@ -93,14 +103,19 @@ impl Lanes {
         self.shared.health.subscribe()
     }
 
-    /// For how long Redis has answered every probe.
+    /// For how long Redis has answered every probe at once.
     pub(crate) fn healthy_for(&self) -> Duration {
         lock(&self.shared.healthy_since).map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// The deadline of a call that starts now, in Redis' time.
     pub(crate) fn deadline_ms(&self) -> i64 {
-        self.shared.clock.after(self.shared.deadline)
+        self.deadline_within(self.shared.deadline)
+    }
+
+    /// An earlier deadline, in Redis' time.
+    pub(crate) fn deadline_within(&self, wait: Duration) -> i64 {
+        self.shared.clock.after(wait.min(self.shared.deadline))
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -172,8 +187,12 @@ async fn watch_over(lane: &Lane, shared: &Shared, mut connection: MultiplexedCon
             () = tokio::time::sleep(PROBE_EVERY) => {}
             () = lane.broken.notified() => {}
         }
+        let asked = Instant::now();
         if let Err(why) = shared.probe(&mut connection).await {
             return why;
+        }
+        if asked.elapsed() > shared.hiccup {
+            shared.hiccup(asked.elapsed());
         }
     }
 }
@@ -208,6 +227,12 @@ impl Shared {
             self.health.send_replace(Health::Ready);
             tracing::info!(redis = self.address.shown, "connected to redis");
         }
+    }
+
+    /// Redis was silent, and answers again. In that time nobody could do anything either.
+    fn hiccup(&self, silent: Duration) {
+        tracing::warn!(redis = self.address.shown, ?silent, "redis was silent");
+        *lock(&self.healthy_since) = Some(Instant::now());
     }
 
     /// One lane is lost. Even if others are up, health is no longer unbroken.

@@ -78,7 +78,8 @@ impl Redis {
         let keys = Keys::new(&options.key_prefix)?;
         let address = Address::parse(&options.url, options.call_deadline)?;
         let pool = pool(&address, options.call_deadline)?;
-        let lanes = Lanes::open(address, options.connections, options.call_deadline);
+        let hiccup = hiccup(options.lease);
+        let lanes = Lanes::open(address, options.connections, options.call_deadline, hiccup);
         let inner = Inner { options: options.clone(), keys, lanes, pool, scripts: Scripts::new() };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -114,6 +115,12 @@ fn pool(address: &Address, deadline: Duration) -> Result<Pool, OpenError> {
         .map_err(|error| {
             OpenError(format!("cannot use the Redis address {}: {error}", address.shown))
         })
+}
+
+/// How long Redis may be silent before it matters to who judges leases: a holder renews at least
+/// three times a lease, so a silence that makes one lapse is longer than this.
+fn hiccup(lease: Duration) -> Duration {
+    lease / 5
 }
 
 /// Whole milliseconds, for scripts.

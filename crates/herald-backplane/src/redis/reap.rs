@@ -8,7 +8,7 @@ use redis::{Cmd, Pipeline};
 use super::{
     Redis,
     error::{classify, unexpected},
-    millis,
+    hiccup, millis,
 };
 use crate::{BackplaneError, Reaped};
 
@@ -44,9 +44,14 @@ impl Redis {
 
     async fn claim(&self, only: Option<GatewayId>) -> Result<Vec<GatewayId>, BackplaneError> {
         let inner = &*self.inner;
+        // A question that Redis takes up late finds leases lapsed that nobody could renew.
+        let deadline = match only {
+            Some(_) => inner.lanes.deadline_ms(),
+            None => inner.lanes.deadline_within(hiccup(inner.options.lease)),
+        };
         let mut call = inner.scripts.lease_claim.prepare_invoke();
         call.key(inner.keys.leases())
-            .arg(inner.lanes.deadline_ms())
+            .arg(deadline)
             .arg(millis(CLAIM))
             .arg(LEASES_AT_ONCE)
             .arg(only.map(|gateway| gateway.to_string()).unwrap_or_default());
