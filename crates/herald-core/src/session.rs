@@ -54,7 +54,8 @@ pub struct SessionRecord {
     pub gateway_name: GatewayName,
     /// The Socket.IO namespace.
     pub namespace: Namespace,
-    /// Socket.IO's id of the connection, the same in all its namespaces.
+    /// The beginning of Socket.IO's id of the connection, the same in all its namespaces. The
+    /// whole would let its reader take a polling client's place.
     pub socket_id: String,
     /// When it first connected, in milliseconds since 1970 by its first gateway's clock.
     pub connected_at_ms: u64,

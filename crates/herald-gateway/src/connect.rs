@@ -39,6 +39,10 @@ use crate::{
 /// Of a `User-Agent`, this much is kept.
 const USER_AGENT_BYTES: usize = 256;
 
+/// Of Socket.IO's id, this much leaves the gateway. socketioxide's id is Engine.IO's, and who knows
+/// the whole of a polling client's may speak in its place; 60 of its 96 random bits stay here.
+const PUBLIC_ID_CHARS: usize = 6;
+
 /// How long a middleware outlasts the closing of its transport. It must end with an error, which
 /// Socket.IO turns into a connect_error; clients must not see that one, and do not once the
 /// engine has closed the session.
@@ -84,7 +88,7 @@ async fn admit(context: &Context, socket: &SocketRef, auth: Option<Value>) -> Re
         Ok((user, device, beginning)) => begin(context, user, device, beginning).await,
         Err(error) => {
             figures::refusals(error.code()).increment(1);
-            tracing::debug!(socket = %socket.id, namespace = socket.ns(), %error, "client refused");
+            tracing::debug!(socket = public_id(socket), namespace = socket.ns(), %error, "client refused");
             return Err(error.into());
         }
     };
@@ -184,7 +188,7 @@ fn record(
         gateway: GatewayId(0),
         gateway_name: context.name.clone(),
         namespace,
-        socket_id: socket.id.to_string(),
+        socket_id: public_id(socket),
         connected_at_ms: now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX)),
         transport: match socket.transport_type() {
             TransportType::Websocket => Transport::WebSocket,
@@ -193,6 +197,11 @@ fn record(
         user_agent: user_agent.and_then(|value| Some(cut(value.to_str().ok()?).to_owned())),
         device,
     }
+}
+
+/// The beginning of Socket.IO's id: enough to find a connection by, too little to take part in it.
+fn public_id(socket: &SocketRef) -> String {
+    socket.id.as_str().chars().take(PUBLIC_ID_CHARS).collect()
 }
 
 /// The first [`USER_AGENT_BYTES`], at a character's end.
