@@ -3,14 +3,18 @@
 //!
 //! Only this crate knows a key or a channel name. Start at [`port`].
 
+mod clock;
 mod error;
+mod events;
 pub mod memory;
 pub mod port;
 pub mod redis;
 mod wire;
 
+pub use clock::Clock;
 pub use error::{BackplaneError, LeaseError, OpenError};
+pub use events::{Announced, GatewayEvent, GatewayEvents};
 pub use port::{
-    Announced, Backplane, BackplaneOptions, Dispatched, GatewayEvent, GatewayEvents, GatewayPort,
-    Health, InboxNotice, NotifierPort, Page, Presence, Reaped, Since, Target,
+    Backplane, BackplaneOptions, Dispatched, GatewayPort, Health, InboxNotice, NotifierPort, Page,
+    Presence, Reaped, Since, Target, Terms,
 };

@@ -12,9 +12,9 @@ use herald_core::{
     Cursor, Epoch, GapReason, GatewayId, GatewayName, InboxLimits, Notice, Place, Position,
     SessionId, SessionRecord, UserId,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
-use crate::{BackplaneError, LeaseError, OpenError, memory, redis};
+use crate::{BackplaneError, Clock, GatewayEvents, LeaseError, OpenError, memory, redis};
 
 /// How a backplane is opened.
 #[derive(Debug, Clone)]
@@ -106,6 +106,15 @@ impl Backplane {
         }
     }
 
+    /// The backplane's clock, as far as it is known here.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        match self {
+            Self::Memory(_) => Clock::System,
+            Self::Redis(redis) => redis.clock(),
+        }
+    }
+
     /// What an operator should know of this backplane: settings that put notices
     /// at risk. Empty when there is nothing to say.
     ///
@@ -154,6 +163,16 @@ impl Backplane {
     }
 }
 
+/// What goes for one dispatch besides its notice. The default: the notice lives as
+/// long as the inbox keeps it, and a second dispatch is a second notice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// How long the notice is of use, in whole milliseconds from its acceptance by
+    /// the backplane's clock. After that no page holds it, though its place stays
+    /// taken and readers' places move over it.
+    pub ttl: Option<Duration>,
+}
+
 /// What the backplane says about a dispatched notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dispatched {
@@ -161,6 +180,9 @@ pub struct Dispatched {
     pub place: Place,
     /// The life of the inbox it was appended to.
     pub epoch: Epoch,
+    /// When the sessions were looked up, in milliseconds since 1970 by the
+    /// backplane's clock.
+    pub at_ms: u64,
     /// Every session that the user had at that very moment.
     pub targets: Vec<Target>,
 }
@@ -291,6 +313,18 @@ pub enum NotifierPort {
 }
 
 impl NotifierPort {
+    /// [`NotifierPort::dispatch_with`] the default [`Terms`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn dispatch(
+        &self,
+        user: &UserId,
+        notice: &Notice,
+    ) -> Result<Dispatched, BackplaneError> {
+        self.dispatch_with(user, notice, &Terms::default()).await
+    }
+
     /// Appends `notice` to the user's inbox, looks up the user's sessions and
     /// tells the gateways that own one, as one atomic step: a session that
     /// connects at the same time either is among the targets or finds the notice
@@ -299,14 +333,15 @@ impl NotifierPort {
     /// # Errors
     /// [`BackplaneError::Unavailable`]: not accepted. [`BackplaneError::Unknown`]:
     /// accepted or not.
-    pub async fn dispatch(
+    pub async fn dispatch_with(
         &self,
         user: &UserId,
         notice: &Notice,
+        terms: &Terms,
     ) -> Result<Dispatched, BackplaneError> {
         match self {
-            Self::Memory(memory) => memory.dispatch(user, notice),
-            Self::Redis(redis) => redis.dispatch(user, notice).await,
+            Self::Memory(memory) => memory.dispatch(user, notice, terms),
+            Self::Redis(redis) => redis.dispatch(user, notice, terms).await,
         }
     }
 
@@ -352,46 +387,6 @@ impl NotifierPort {
             Self::Memory(memory) => Ok(memory.reap()),
             Self::Redis(redis) => redis.reap().await,
         }
-    }
-}
-
-/// What a gateway hears from the backplane.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GatewayEvent {
-    /// A notice for a user that has (or just had) a session here. Hints: they may
-    /// be missing, late, doubled or out of order.
-    Notice(Announced),
-    /// The channel was interrupted and is back, or messages were dropped: any
-    /// number of hints may be missing. Every session is in doubt.
-    Doubt,
-    /// The lease is no longer ours (it was fenced, or the registry was emptied).
-    /// Nothing further comes; open a new one and register the sessions anew.
-    LeaseLost,
-}
-
-/// A notice as it was announced to a gateway.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Announced {
-    /// Whose.
-    pub user: UserId,
-    /// Where it stands.
-    pub place: Place,
-    /// The position before it in that inbox; a session that stands elsewhere
-    /// missed something.
-    pub previous: Position,
-    /// The notice; absent when it is too large for a channel or of a version
-    /// that this gateway does not know: then it is to be read.
-    pub notice: Option<Notice>,
-}
-
-/// A gateway's stream of events, bounded by `channel_capacity`.
-#[derive(Debug)]
-pub struct GatewayEvents(pub(crate) mpsc::Receiver<GatewayEvent>);
-
-impl GatewayEvents {
-    /// The next one; `None` after [`GatewayEvent::LeaseLost`] or release.
-    pub async fn next(&mut self) -> Option<GatewayEvent> {
-        self.0.recv().await
     }
 }
 

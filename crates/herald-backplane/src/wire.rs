@@ -6,11 +6,11 @@ use herald_core::{
     SessionId, SessionRecord, Transport, UserId,
 };
 use herald_proto::wire::{
-    ChannelMessage, InInbox, StoredNotice, StoredSession, channel_message::Body,
+    ChannelMessage, StoredNotice, StoredSession, channel_message::Body,
 };
 use prost::Message;
 
-use crate::{Announced, BackplaneError};
+use crate::{Announced, BackplaneError, events::Queued};
 
 /// The version that this build writes on channels, and the highest that it reads.
 const CHANNEL_VERSION: u32 = 1;
@@ -20,15 +20,25 @@ fn unreadable(what: &str, why: impl std::fmt::Display) -> BackplaneError {
     BackplaneError::Unusable(format!("{what} is not readable: {why}"))
 }
 
-/// A notice as it stands in an inbox.
-pub(crate) fn encode_notice(notice: &Notice, expires_at_ms: u64) -> Bytes {
+/// What an expiry adds to a stored notice, in bytes: a tag and a fixed64.
+pub(crate) const EXPIRY_BYTES: usize = 1 + 8;
+
+/// A notice as it stands in an inbox, but for its expiry: see [`append_expiry`].
+pub(crate) fn encode_notice(notice: &Notice) -> Vec<u8> {
     let stored = StoredNotice {
         event: notice.event.as_str().to_owned(),
         payload: notice.payload.bytes().clone(),
-        expires_at_ms,
         traceparent: notice.traceparent.clone().unwrap_or_default(),
+        expires_at_ms: 0,
     };
-    stored.encode_to_vec().into()
+    stored.encode_to_vec()
+}
+
+/// Completes a stored notice once it is known when it expires. The scripts do the same.
+pub(crate) fn append_expiry(stored: &mut Vec<u8>, expires_at_ms: u64) {
+    const EXPIRES_FIELD: u8 = 5 << 3 | 1;
+    stored.push(EXPIRES_FIELD);
+    stored.extend(expires_at_ms.to_le_bytes());
 }
 
 /// Reads a stored notice; with it comes when it expires (0: never).
@@ -100,55 +110,50 @@ fn text(bytes: &[u8]) -> Result<&str, BackplaneError> {
     std::str::from_utf8(bytes).map_err(|error| unreadable("a text", error))
 }
 
-/// The part of a channel message that its sender knows: everything but the
-/// positions. If `stored` travels whole, its field's tag and length come last, so
-/// that whoever appends only has to put the stored notice behind them.
-pub(crate) fn encode_announcement(
-    user: &UserId,
-    random: u32,
-    stored: &[u8],
-    inline: bool,
-) -> Bytes {
+/// The part of an announcement that its sender knows: everything but the place
+/// and the body.
+pub(crate) fn encode_announcement(user: &UserId) -> Vec<u8> {
     let message = ChannelMessage {
-        position: String::new(),
-        previous: String::new(),
-        random,
         version: CHANNEL_VERSION,
         user_id: user.as_str().to_owned(),
-        body: (!inline).then_some(Body::InInbox(InInbox {})),
+        ..Default::default()
     };
-    let mut out = BytesMut::with_capacity(message.encoded_len() + 8);
-    message.encode_raw(&mut out);
-    if inline {
-        const NOTICE_FIELD: u8 = 6 << 3 | 2;
-        out.put_u8(NOTICE_FIELD);
-        prost::encode_length_delimiter(stored.len(), &mut out).expect("a growing buffer has room");
-    }
+    message.encode_to_vec()
+}
+
+/// What stands in an announcement right before a stored notice of that many bytes.
+pub(crate) fn encode_notice_tag(stored: usize) -> Bytes {
+    const NOTICE_FIELD: u8 = 6 << 3 | 2;
+    let mut out = BytesMut::with_capacity(8);
+    out.put_u8(NOTICE_FIELD);
+    prost::encode_length_delimiter(stored, &mut out).expect("a growing buffer has room");
     out.freeze()
 }
 
 /// Reads a channel message. One of a newer version keeps only what says that
 /// there is something to read.
-pub(crate) fn decode_announcement(message: Bytes) -> Result<Announced, BackplaneError> {
+pub(crate) fn decode_message(message: Bytes) -> Result<Queued, BackplaneError> {
     let what = "a channel message";
     let message = ChannelMessage::decode(message).map_err(|error| unreadable(what, error))?;
     let position = |text: &str| text.parse::<Position>().map_err(|error| unreadable(what, error));
-    Ok(Announced {
-        user: UserId::new(&message.user_id).map_err(|error| unreadable(what, error))?,
-        place: Place { position: position(&message.position)?, random: message.random },
-        previous: position(&message.previous)?,
-        notice: match message.body {
-            Some(Body::Notice(stored)) if message.version <= CHANNEL_VERSION => {
-                Some(notice(stored)?)
-            }
-            _ => None,
-        },
-    })
+    let user = UserId::new(&message.user_id).map_err(|error| unreadable(what, error))?;
+    let (notice, expires_at_ms) = match message.body {
+        Some(Body::Notice(stored)) if message.version <= CHANNEL_VERSION => {
+            let expires_at_ms = stored.expires_at_ms;
+            (Some(notice(stored)?), expires_at_ms)
+        }
+        _ => (None, 0),
+    };
+    let place = Place { position: position(&message.position)?, random: message.random };
+    let previous = position(&message.previous)?;
+    let announced = Announced { user, place, previous, notice };
+    Ok(Queued::notice(announced, expires_at_ms))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::GatewayEvent;
 
     fn a_notice() -> Notice {
         Notice {
@@ -159,33 +164,46 @@ mod tests {
     }
 
     /// What the dispatch script does, in Rust.
-    fn prefixed(position: &str, previous: &str, head: &[u8], stored: &[u8]) -> Bytes {
+    fn completed(position: &str, previous: &str, random: u32, parts: &[&[u8]]) -> Bytes {
         let mut out = vec![0x0a, position.len() as u8];
         out.extend(position.as_bytes());
         out.extend([0x12, previous.len() as u8]);
         out.extend(previous.as_bytes());
-        out.extend(head);
-        out.extend(stored);
+        out.push(0x1d);
+        out.extend(random.to_le_bytes());
+        out.extend(parts.concat());
         out.into()
     }
 
+    fn announced(message: Bytes) -> (Announced, u64) {
+        let queued = decode_message(message).unwrap();
+        let expires_at_ms = queued.expires_at_ms();
+        match queued.into_event() {
+            GatewayEvent::Notice(announced) => (announced, expires_at_ms),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
-    fn a_prefixed_announcement_is_one_message() {
+    fn an_announcement_in_parts_is_one_message() {
         let user = UserId::new("alice").unwrap();
-        let stored = encode_notice(&a_notice(), 0);
-        let head = encode_announcement(&user, 7, &stored, true);
-        let announced = decode_announcement(prefixed("12-3", "11-0", &head, &stored)).unwrap();
+        let mut stored = encode_notice(&a_notice());
+        let length = stored.len();
+        append_expiry(&mut stored, 99);
+        assert_eq!(stored.len(), length + EXPIRY_BYTES);
+        let parts = [&encode_announcement(&user)[..], &encode_notice_tag(stored.len()), &stored];
+        let (announced, expires_at_ms) = announced(completed("12-3", "11-0", 7, &parts));
         assert_eq!(announced.user, user);
         assert_eq!(announced.place, Place { position: Position { ms: 12, seq: 3 }, random: 7 });
         assert_eq!(announced.previous, Position { ms: 11, seq: 0 });
-        assert_eq!(announced.notice, Some(a_notice()));
+        assert_eq!((announced.notice, expires_at_ms), (Some(a_notice()), 99));
     }
 
     #[test]
     fn what_is_too_large_is_only_announced() {
         let user = UserId::new("alice").unwrap();
-        let head = encode_announcement(&user, 7, b"", false);
-        let announced = decode_announcement(prefixed("12-3", "0-0", &head, b"")).unwrap();
+        let parts = [&encode_announcement(&user)[..], b":\0"];
+        let (announced, _) = announced(completed("12-3", "0-0", 7, &parts));
         assert_eq!(announced.notice, None);
     }
 
@@ -199,13 +217,15 @@ mod tests {
             body: Some(Body::Notice(StoredNotice { event: "notice".into(), ..Default::default() })),
             ..Default::default()
         };
-        assert_eq!(decode_announcement(message.encode_to_vec().into()).unwrap().notice, None);
+        assert_eq!(announced(message.encode_to_vec().into()).0.notice, None);
     }
 
     #[test]
     fn sessions_and_notices_are_read_as_they_were_written() {
-        let (notice, expires) = decode_notice(encode_notice(&a_notice(), 9)).unwrap();
-        assert_eq!((notice, expires), (a_notice(), 9));
+        let mut stored = encode_notice(&a_notice());
+        assert_eq!(decode_notice(stored.clone().into()).unwrap(), (a_notice(), 0));
+        append_expiry(&mut stored, 9);
+        assert_eq!(decode_notice(stored.into()).unwrap(), (a_notice(), 9));
         let gateway = GatewayId(0xfeed);
         let session = SessionRecord {
             id: SessionId::random(),

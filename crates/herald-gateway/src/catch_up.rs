@@ -121,7 +121,7 @@ async fn fetch<'c>(context: &'c Context, session: &Session) -> Option<(Page, Sem
 
 /// Emits a page, letting others run in between.
 async fn emit(context: &Context, session: &Session, page: &Page) -> Progress {
-    match session.accept(page, &context.figures) {
+    match session.accept(page, &context.clock, &context.figures) {
         Outcome::Full => return Progress::Full { some: false },
         Outcome::Gone => return Progress::Gone,
         Outcome::Taken | Outcome::Unreadable => {}
@@ -142,7 +142,7 @@ async fn wait_for_room(context: &Context, session: &Session, room: &mut Backoff)
         if session.is_gone() {
             return Outcome::Gone;
         }
-        match session.flush(&context.figures) {
+        match session.flush(&context.clock, &context.figures) {
             Outcome::Full => {}
             other => return other,
         }

@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use herald_backplane::{BackplaneError, Health};
+use herald_backplane::{BackplaneError, Clock, Health};
 use herald_core::GatewayName;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -30,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) departures: Departures,
     pub(crate) lease: Lease,
     pub(crate) health: watch::Receiver<Health>,
+    /// Says whether a notice has expired that waits here.
+    pub(crate) clock: Clock,
     pub(crate) transports: Transports,
     pub(crate) auth: Authenticator,
     pub(crate) figures: Figures,
@@ -47,6 +49,7 @@ impl Context {
     pub(crate) fn new(
         name: GatewayName,
         health: watch::Receiver<Health>,
+        clock: Clock,
         transports: Transports,
         auth: Authenticator,
         call_deadline: Duration,
@@ -57,6 +60,7 @@ impl Context {
             departures: Departures::default(),
             lease: Lease::default(),
             health,
+            clock,
             transports,
             auth,
             figures: Figures::new(),

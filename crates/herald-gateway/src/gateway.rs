@@ -101,6 +101,7 @@ impl Gateway {
         let context = Arc::new(Context::new(
             name,
             backplane.health(),
+            backplane.clock(),
             transports.clone(),
             Authenticator::new(&options.auth, options.limits.token_bytes),
             options.backplane.call_deadline,

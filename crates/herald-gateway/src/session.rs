@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use herald_backplane::{Announced, InboxNotice, Page, Since};
+use herald_backplane::{Announced, Clock, InboxNotice, Page, Since};
 use herald_core::{Cursor, GapReason, SessionId, SessionRecord, UserId};
 use socketioxide::extract::SocketRef;
 
@@ -221,7 +221,7 @@ impl Session {
     }
 
     /// A page has come. The client is told first where it begins and what it missed.
-    pub(crate) fn accept(&self, page: &Page, figures: &Figures) -> Outcome {
+    pub(crate) fn accept(&self, page: &Page, clock: &Clock, figures: &Figures) -> Outcome {
         let mut flow = self.lock();
         let mut gap = flow.delivery.accept(page);
         if let Stage::New { malformed } = flow.stage {
@@ -237,19 +237,21 @@ impl Session {
             figures::gaps(gap.reason).increment(1);
             flow.waiting.push_back(Waiting::Gap(gap));
         }
-        self.flush_locked(&mut flow, figures)
+        self.flush_locked(&mut flow, clock, figures)
     }
 
-    /// Hands over what the socket refused before.
-    pub(crate) fn flush(&self, figures: &Figures) -> Outcome {
-        self.flush_locked(&mut self.lock(), figures)
+    /// Hands over what the socket refused before; a notice only if it has not expired meanwhile.
+    pub(crate) fn flush(&self, clock: &Clock, figures: &Figures) -> Outcome {
+        self.flush_locked(&mut self.lock(), clock, figures)
     }
 
-    fn flush_locked(&self, flow: &mut Flow, figures: &Figures) -> Outcome {
+    fn flush_locked(&self, flow: &mut Flow, clock: &Clock, figures: &Figures) -> Outcome {
         while let Some(waiting) = flow.waiting.front() {
             let outcome = match waiting {
                 Waiting::Ready(cursor) => emit::ready(&self.socket, &self.user, self.id(), *cursor),
                 Waiting::Gap(gap) => emit::gap(&self.socket, &self.user, gap),
+                // The place moves over it, as over what the inbox leaves out.
+                Waiting::Notice(notice) if clock.is_past(notice.expires_at_ms) => Outcome::Taken,
                 Waiting::Notice(notice) => {
                     let packet = Packet::new(&notice.notice, notice.place);
                     self.emit_read(&packet, flow, figures)

@@ -41,6 +41,8 @@ pub struct Options {
     pub batch_bytes: usize,
     /// Most notices on a page of an inbox: as many as the backplane reads at a time.
     pub page_notices: u32,
+    /// How long the backplane keeps a notice, and so the longest ttl.
+    pub inbox_age: Duration,
     /// Most calls under way, over both protocols together. Each may hold a message of
     /// `batch_bytes`.
     pub max_calls: usize,
@@ -68,6 +70,7 @@ impl Default for Options {
             batch_items: limits::BATCH_ITEMS,
             batch_bytes: limits::BATCH_BYTES,
             page_notices: herald_core::InboxLimits::default().page_notices,
+            inbox_age: herald_core::InboxLimits::default().age,
             max_calls: 1_024,
             call_deadline: Duration::from_secs(60),
             head_timeout: Duration::from_secs(30),
@@ -136,6 +139,7 @@ impl Options {
             batch_items,
             batch_bytes,
             page_notices: backplane.inbox.page_notices,
+            inbox_age: backplane.inbox.age,
             max_calls,
             call_deadline,
             head_timeout,

@@ -36,14 +36,15 @@ pub(crate) async fn send_notice(
 pub(crate) async fn send(
     context: &Context,
     call: &Call,
-    Sendable { user, event, payload }: Sendable,
+    Sendable { user, event, payload, terms }: Sendable,
 ) -> Result<api::SendNoticeResponse, Error> {
     if call.is_late() {
         return Err(Error::NotTried);
     }
     let notice = Notice { event, payload, traceparent: current_traceparent() };
     let started = Instant::now();
-    let dispatched = call.backplane(Work::Send, context.port.dispatch(&user, &notice)).await?;
+    let dispatch = context.port.dispatch_with(&user, &notice, &terms);
+    let dispatched = call.backplane(Work::Send, dispatch).await?;
     metrics::dispatched(started.elapsed());
     Ok(response(dispatched))
 }
@@ -61,7 +62,7 @@ pub(crate) fn count(result: &Result<api::SendNoticeResponse, Error>) {
     }
 }
 
-fn response(Dispatched { place, mut targets, .. }: Dispatched) -> api::SendNoticeResponse {
+fn response(Dispatched { place, at_ms, mut targets, .. }: Dispatched) -> api::SendNoticeResponse {
     targets.sort_by_key(|target| target.session.connected_at_ms);
     let (heard, unheard): (Vec<_>, Vec<_>) = targets.iter().partition(|target| target.heard);
     let counts = api::SessionCounts {
@@ -77,7 +78,7 @@ fn response(Dispatched { place, mut targets, .. }: Dispatched) -> api::SendNotic
         // Nothing beyond acceptance can be asked for yet.
         wait_satisfied: true,
         counts: Some(counts),
-        sessions: targets.into_iter().map(|target| session(target, place.position.ms)).collect(),
+        sessions: targets.into_iter().map(|target| session(target, at_ms)).collect(),
     }
 }
 
@@ -85,8 +86,8 @@ fn count_of(targets: &[&Target]) -> u32 {
     u32::try_from(targets.len()).unwrap_or(u32::MAX)
 }
 
-/// What is known of one session, as of acceptance.
-fn session(Target { session, heard }: Target, accepted_at_ms: u64) -> api::SessionOutcome {
+/// What is known of one session, as of when the sessions were looked up.
+fn session(Target { session, heard }: Target, at_ms: u64) -> api::SessionOutcome {
     let state = if heard { SessionState::Accepted } else { SessionState::Unheard };
     api::SessionOutcome {
         session_id: session.id.to_string(),
@@ -94,7 +95,7 @@ fn session(Target { session, heard }: Target, accepted_at_ms: u64) -> api::Sessi
         namespace: session.namespace.to_string(),
         device: session.device.map(|device| device.to_string()),
         state: state.into(),
-        time: Some(timestamp_from_unix_ms(accepted_at_ms)),
+        time: Some(timestamp_from_unix_ms(at_ms)),
     }
 }
 
@@ -124,7 +125,8 @@ mod tests {
 
     fn answer(targets: Vec<Target>) -> api::SendNoticeResponse {
         let position = Position { ms: 1_000, seq: 2 };
-        response(Dispatched { place: Place { position, random: 0xab }, epoch: Epoch(1), targets })
+        let place = Place { position, random: 0xab };
+        response(Dispatched { place, epoch: Epoch(1), at_ms: 1_000, targets })
     }
 
     #[test]

@@ -93,6 +93,7 @@ impl Notifier {
                 batch_items: options.batch_items,
                 batch_bytes: options.batch_bytes,
                 page_notices: options.page_notices,
+                inbox_age: options.inbox_age,
             },
             call_deadline: options.call_deadline,
         });

@@ -3,11 +3,14 @@
 //! Everything wrong with a request is found at once. What this version does not offer is refused
 //! by name, never ignored; [`NOT_OFFERED`] and [`not_offered_rpc`] are all there is of that.
 
-use herald_backplane::Since;
+use std::{fmt::Display, time::Duration};
+
+use herald_backplane::{Since, Terms};
 use herald_core::{Cursor, EventName, Payload, UserId};
 use herald_proto::{
     api::{self, WaitFor, send_notice_request},
     json::value_to_json,
+    time::{DurationError, duration_from_std, duration_to_std},
 };
 
 use crate::{
@@ -24,9 +27,8 @@ const REF_BYTES: usize = 128;
 const PRESENCE_USERS: usize = 1_000;
 
 /// Fields of a notice that this version does not offer, and whether a request asks for them.
-const NOT_OFFERED: [(&str, IsAsked); 5] = [
+const NOT_OFFERED: [(&str, IsAsked); 4] = [
     ("volatile", |request| request.volatile),
-    ("ttl", |request| request.ttl.is_some()),
     ("idempotency_key", |request| !request.idempotency_key.is_empty()),
     ("wait_for", |request| !matches!(request.wait_for(), WaitFor::Unspecified | WaitFor::Accepted)),
     ("wait_timeout", |request| request.wait_timeout.is_some()),
@@ -50,6 +52,8 @@ pub(crate) struct Limits {
     pub(crate) batch_bytes: usize,
     /// Most notices on a page of an inbox.
     pub(crate) page_notices: u32,
+    /// How long an inbox keeps a notice.
+    pub(crate) inbox_age: Duration,
 }
 
 /// A notice that may be sent.
@@ -58,6 +62,7 @@ pub(crate) struct Sendable {
     pub(crate) user: UserId,
     pub(crate) event: EventName,
     pub(crate) payload: Payload,
+    pub(crate) terms: Terms,
 }
 
 /// Checks one notice; `at` is where it stands in the request.
@@ -83,15 +88,37 @@ pub(crate) fn notice(
         event => violations.check(at.field("event"), EventName::new(event)),
     };
     let payload = payload(request.payload, at, limits, &mut violations);
+    let ttl = request.ttl.and_then(|given| {
+        violations.check(at.field("ttl"), ttl(&given, limits.inbox_age))
+    });
     violations.finish()?;
     if !not_offered.is_empty() {
         return Err(Error::NotOffered(not_offered.join(", ")));
     }
     match (user, event, payload) {
-        (Some(user), Some(event), Some(payload)) => Ok(Sendable { user, event, payload }),
+        (Some(user), Some(event), Some(payload)) => {
+            Ok(Sendable { user, event, payload, terms: Terms { ttl } })
+        }
         // Each absence was noted as a violation.
         _ => Err(Error::Internal),
     }
+}
+
+/// Whole milliseconds, at least one, at most the inbox's age.
+fn ttl(given: &prost_types::Duration, longest: Duration) -> Result<Duration, String> {
+    let wrong = |got: &dyn Display| {
+        let longest = duration_from_std(longest);
+        format!("must be from 0.001s to {longest}, which is the inbox's age, got {got}")
+    };
+    let ttl = match duration_to_std(given) {
+        Ok(ttl) => ttl,
+        Err(DurationError::Negative) => return Err(wrong(given)),
+        Err(error) => return Err(wrong(&error)),
+    };
+    if ttl < Duration::from_millis(1) || ttl > longest {
+        return Err(wrong(given));
+    }
+    Ok(ttl)
 }
 
 fn payload(
@@ -232,13 +259,18 @@ pub(crate) fn presence(
 #[cfg(test)]
 mod tests {
     use herald_proto::api::send_notice_request::Payload as ApiPayload;
-    use prost_types::{Duration, Value, value::Kind};
+    use prost_types::{Value, value::Kind};
 
     use super::*;
     use crate::field::Names;
 
-    const LIMITS: Limits =
-        Limits { payload_bytes: 64, batch_items: 3, batch_bytes: 1_000, page_notices: 100 };
+    const LIMITS: Limits = Limits {
+        payload_bytes: 64,
+        batch_items: 3,
+        batch_bytes: 1_000,
+        page_notices: 100,
+        inbox_age: Duration::from_secs(60),
+    };
 
     fn request(json: &'static str) -> api::SendNoticeRequest {
         api::SendNoticeRequest {
@@ -302,16 +334,40 @@ mod tests {
     }
 
     #[test]
+    fn a_ttl_is_above_zero_and_at_most_the_inboxs_age() {
+        let ask = |seconds, nanos| {
+            let ttl = Some(prost_types::Duration { seconds, nanos });
+            check(api::SendNoticeRequest { ttl, ..request("1") })
+        };
+        for (seconds, nanos, ms) in [(0, 1_000_000, 1), (1, 500_000_000, 1_500), (60, 0, 60_000)] {
+            let ttl = ask(seconds, nanos).unwrap().terms.ttl;
+            assert_eq!(ttl, Some(Duration::from_millis(ms)));
+        }
+        let limits = "must be from 0.001s to 60s, which is the inbox's age, got ";
+        for (seconds, nanos, got) in [
+            (0, 0, "0s"),
+            (0, 999_999, "0.000999999s"),
+            (-1, 0, "-1s"),
+            (60, 1, "60.000000001s"),
+            (i64::MAX, 0, "not a valid google.protobuf.Duration"),
+            (1, -1, "not a valid google.protobuf.Duration"),
+        ] {
+            let expected = ("ttl".to_owned(), format!("{limits}{got}"));
+            assert_eq!(violations(ask(seconds, nanos).unwrap_err()), [expected]);
+        }
+        assert_eq!(check(request("1")).unwrap().terms.ttl, None);
+    }
+
+    #[test]
     fn what_is_not_offered_is_refused_by_name_and_never_ignored() {
         type Ask = fn(&mut api::SendNoticeRequest);
-        let asked: [(&str, Ask); 7] = [
+        let asked: [(&str, Ask); 6] = [
             ("volatile", |r| r.volatile = true),
-            ("ttl", |r| r.ttl = Some(Duration::default())),
             ("idempotency_key", |r| r.idempotency_key = "k".into()),
             ("wait_for", |r| r.wait_for = WaitFor::Emitted.into()),
             ("wait_for", |r| r.wait_for = WaitFor::AckedAny.into()),
             ("wait_for", |r| r.wait_for = WaitFor::AckedAll.into()),
-            ("wait_timeout", |r| r.wait_timeout = Some(Duration::default())),
+            ("wait_timeout", |r| r.wait_timeout = Some(prost_types::Duration::default())),
         ];
         for (field, ask) in asked {
             let mut asking = request("1");

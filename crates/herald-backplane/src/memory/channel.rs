@@ -3,7 +3,7 @@
 use herald_core::GatewayId;
 use tokio::sync::mpsc::{self, OwnedPermit, error::TrySendError};
 
-use crate::{GatewayEvent, GatewayEvents};
+use crate::{Clock, GatewayEvent, GatewayEvents, events::Queued};
 
 /// A bounded channel on which a doubt and the end always find room: their
 /// places are reserved before they are needed, so that neither has to wait for
@@ -11,11 +11,11 @@ use crate::{GatewayEvent, GatewayEvents};
 #[derive(Debug)]
 pub(super) struct Channel {
     gateway: GatewayId,
-    sender: mpsc::Sender<GatewayEvent>,
+    sender: mpsc::Sender<Queued>,
     /// Absent from when a doubt was sent until there is room again. While it is
     /// absent and the channel is full, that doubt is still unread.
-    doubt: Option<OwnedPermit<GatewayEvent>>,
-    end: OwnedPermit<GatewayEvent>,
+    doubt: Option<OwnedPermit<Queued>>,
+    end: OwnedPermit<Queued>,
 }
 
 impl Channel {
@@ -25,7 +25,7 @@ impl Channel {
         let reserve =
             || sender.clone().try_reserve_owned().expect("a new channel has room for two");
         let (doubt, end) = (Some(reserve()), reserve());
-        (Self { gateway, sender, doubt, end }, GatewayEvents(receiver))
+        (Self { gateway, sender, doubt, end }, GatewayEvents::new(receiver, Clock::System))
     }
 
     /// Whether anybody listens.
@@ -36,7 +36,7 @@ impl Channel {
     /// Tells the gateway and returns whether it listens. If the channel is full,
     /// `event` is dropped and the gateway will hear that it has to doubt: a
     /// doubt that it reads after this call returned, and so covers the drop.
-    pub(super) fn tell(&mut self, event: GatewayEvent) -> bool {
+    pub(super) fn tell(&mut self, event: Queued) -> bool {
         // The doubt's place comes first, before notices fill the last one.
         if self.doubt.is_none() {
             self.doubt = self.sender.clone().try_reserve_owned().ok();
@@ -48,7 +48,7 @@ impl Channel {
                 metrics::counter!("herald_channel_dropped_total", "reason" => "full").increment(1);
                 if let Some(permit) = self.doubt.take() {
                     tracing::warn!(gateway = %self.gateway, "gateway's channel is full, notices are dropped");
-                    permit.send(GatewayEvent::Doubt);
+                    permit.send(GatewayEvent::Doubt.into());
                 }
                 true
             }
@@ -57,7 +57,7 @@ impl Channel {
 
     /// Says that the lease is lost; nothing further comes.
     pub(super) fn lose(self) {
-        self.end.send(GatewayEvent::LeaseLost);
+        self.end.send(GatewayEvent::LeaseLost.into());
     }
 }
 
@@ -79,12 +79,12 @@ mod tests {
         let (mut channel, mut events) = Channel::open(GatewayId(1), 2);
         for round in 0..50 {
             let told: Vec<_> = (0..5).map(|n| notice(round * 10 + n)).collect();
-            assert!(told.iter().all(|event| channel.tell(event.clone())));
+            assert!(told.iter().all(|event| channel.tell(event.clone().into())));
             assert_eq!(events.next().await.as_ref(), Some(&told[0]));
             assert_eq!(events.next().await.as_ref(), Some(&told[1]));
             assert_eq!(events.next().await, Some(GatewayEvent::Doubt));
         }
-        assert!(channel.tell(notice(1_000)));
+        assert!(channel.tell(notice(1_000).into()));
         assert_eq!(events.next().await, Some(notice(1_000)));
     }
 
@@ -92,11 +92,11 @@ mod tests {
     async fn a_drop_while_a_doubt_is_unread_is_covered_by_it() {
         let (mut channel, mut events) = Channel::open(GatewayId(1), 2);
         for n in 0..9 {
-            channel.tell(notice(n));
+            channel.tell(notice(n).into());
         }
         assert_eq!(events.next().await, Some(notice(0)));
         assert_eq!(events.next().await, Some(notice(1)));
-        channel.tell(notice(9));
+        channel.tell(notice(9).into());
         assert_eq!(events.next().await, Some(GatewayEvent::Doubt));
         assert_eq!(events.next().await, Some(notice(9)));
     }
@@ -104,8 +104,8 @@ mod tests {
     #[tokio::test]
     async fn a_full_channel_still_tells_of_its_end() {
         let (mut channel, mut events) = Channel::open(GatewayId(1), 1);
-        channel.tell(notice(1));
-        channel.tell(notice(2));
+        channel.tell(notice(1).into());
+        channel.tell(notice(2).into());
         channel.lose();
         assert_eq!(events.next().await, Some(notice(1)));
         assert_eq!(events.next().await, Some(GatewayEvent::Doubt));
@@ -114,11 +114,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_expired_while_it_waited_is_left_to_be_read() {
+        let (mut channel, mut events) = Channel::open(GatewayId(1), 3);
+        let payload = herald_core::Payload::from_trusted("1".into());
+        let event = herald_core::EventName::notice();
+        let sent = herald_core::Notice { event, payload, traceparent: None };
+        for (expires_at_ms, is_there) in [(1, false), (u64::MAX, true), (0, true)] {
+            let GatewayEvent::Notice(announced) = notice(1) else { unreachable!() };
+            let announced = Announced { notice: Some(sent.clone()), ..announced };
+            assert!(channel.tell(Queued::notice(announced, expires_at_ms)));
+            let Some(GatewayEvent::Notice(heard)) = events.next().await else { panic!() };
+            assert_eq!(heard.notice.is_some(), is_there, "{expires_at_ms}");
+        }
+    }
+
+    #[tokio::test]
     async fn who_dropped_its_end_does_not_hear() {
         let (mut channel, events) = Channel::open(GatewayId(1), 1);
         assert!(channel.is_heard());
         drop(events);
         assert!(!channel.is_heard());
-        assert!(!channel.tell(notice(1)));
+        assert!(!channel.tell(notice(1).into()));
     }
 }

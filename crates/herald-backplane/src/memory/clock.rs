@@ -1,6 +1,8 @@
 //! The two clocks.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
+
+use crate::Clock;
 
 /// One reading of both clocks: positions and ages follow the calendar, leases
 /// and forgetting the clock that nobody sets.
@@ -14,10 +16,6 @@ pub(super) struct Now {
 
 impl Now {
     pub(super) fn read() -> Self {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            ms: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
-            instant: Instant::now(),
-        }
+        Self { ms: Clock::System.now_ms(), instant: Instant::now() }
     }
 }

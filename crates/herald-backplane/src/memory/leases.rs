@@ -7,8 +7,8 @@ use std::{
 
 use herald_core::{GatewayId, GatewayName, SessionId, UserId};
 
-use super::channel::Channel;
-use crate::{GatewayEvent, LeaseError};
+use super::{channel::Channel, registry::UserState};
+use crate::{LeaseError, Target, events::Queued};
 
 /// One lease. Its holder lives in this process, so that it needs no renewing:
 /// it is good while the holder exists, and for `Leases::length` after that.
@@ -113,8 +113,27 @@ impl Leases {
         lease.left_at.is_some_and(|left_at| now.saturating_duration_since(left_at) >= self.length)
     }
 
+    /// Tells each gateway that owns a session of the user, once; gives the sessions.
+    pub(super) fn tell_owners(
+        &mut self,
+        user: &UserState,
+        event: impl Fn() -> Queued,
+    ) -> Vec<Target> {
+        let mut told: Vec<(GatewayId, bool)> = Vec::new();
+        let targets = user.sessions.values().map(|session| {
+            let known = told.iter().find(|(gateway, _)| *gateway == session.gateway);
+            let heard = known.map(|(_, heard)| *heard).unwrap_or_else(|| {
+                let heard = self.tell(session.gateway, event());
+                told.push((session.gateway, heard));
+                heard
+            });
+            Target { session: session.clone(), heard }
+        });
+        targets.collect()
+    }
+
     /// Tells one gateway and returns whether it listens.
-    pub(super) fn tell(&mut self, id: GatewayId, event: GatewayEvent) -> bool {
+    pub(super) fn tell(&mut self, id: GatewayId, event: Queued) -> bool {
         let channel = self.held.get_mut(&id).and_then(|lease| lease.channel.as_mut());
         channel.is_some_and(|channel| channel.tell(event))
     }

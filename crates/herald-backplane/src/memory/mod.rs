@@ -24,13 +24,13 @@ use tokio::sync::watch;
 use self::{
     channel::Channel,
     clock::Now,
-    inbox::Incoming,
+    inbox::{Incoming, millis},
     leases::{Lease, Leases},
     registry::Registry,
 };
 use crate::{
-    Announced, BackplaneError, BackplaneOptions, Dispatched, GatewayEvent, GatewayEvents, Health,
-    LeaseError, Page, Presence, Reaped, Since, Target, wire,
+    Announced, BackplaneError, BackplaneOptions, Dispatched, GatewayEvents, Health, LeaseError, Page,
+    Presence, Reaped, Since, Terms, events::Queued, wire,
 };
 
 /// Records that one round of reaping looks at to free their memory.
@@ -104,7 +104,7 @@ impl Memory {
     }
 
     /// Takes a lease away as a reaper would that found it lapsed: its sessions
-    /// go, its holder hears [`GatewayEvent::LeaseLost`]. Here no lease can lapse
+    /// go, its holder hears [`crate::GatewayEvent::LeaseLost`]. Here no lease can lapse
     /// while its holder exists, so this is how a service is tried against it.
     /// Returns whether there was such a lease.
     pub fn fence(&self, gateway: GatewayId) -> bool {
@@ -115,39 +115,39 @@ impl Memory {
     ///
     /// # Errors
     /// [`BackplaneError::Unusable`] for a notice that cannot be stored.
-    pub fn dispatch(&self, user: &UserId, notice: &Notice) -> Result<Dispatched, BackplaneError> {
-        let stored = wire::encode_notice(notice, 0);
+    pub fn dispatch(
+        &self,
+        user: &UserId,
+        notice: &Notice,
+        terms: &Terms,
+    ) -> Result<Dispatched, BackplaneError> {
+        let now = Now::read();
+        let mut stored = wire::encode_notice(notice);
+        if let Some(ttl) = terms.ttl {
+            wire::append_expiry(&mut stored, now.ms.saturating_add(millis(ttl)));
+        }
         let size = stored.len();
         // A copy of its own: the sender's may be a slice of a much larger request.
-        let (notice, expires_at_ms) = wire::decode_notice(stored)?;
+        let (notice, expires_at_ms) = wire::decode_notice(stored.into())?;
         let announced = (size <= self.inner.inline_bytes).then(|| notice.clone());
         let incoming =
             Incoming { notice, expires_at_ms, size: size as u64, random: rand::random() };
 
-        let now = Now::read();
         let mut state = self.state();
         let State { registry, leases } = &mut *state;
         let record = registry.active(user, now);
         let before = record.inbox.tip();
         let place = record.inbox.append(incoming, now.ms, &self.inner.limits);
 
-        let event = GatewayEvent::Notice(Announced {
+        let announced = Announced {
             user: user.clone(),
             place,
             previous: before.place.position,
             notice: announced,
-        });
-        let mut told: Vec<(GatewayId, bool)> = Vec::new();
-        let targets = record.sessions.values().map(|session| {
-            let known = told.iter().find(|(gateway, _)| *gateway == session.gateway);
-            let heard = known.map(|(_, heard)| *heard).unwrap_or_else(|| {
-                let heard = leases.tell(session.gateway, event.clone());
-                told.push((session.gateway, heard));
-                heard
-            });
-            Target { session: session.clone(), heard }
-        });
-        Ok(Dispatched { place, epoch: before.epoch, targets: targets.collect() })
+        };
+        let targets =
+            leases.tell_owners(record, || Queued::notice(announced.clone(), expires_at_ms));
+        Ok(Dispatched { place, epoch: before.epoch, at_ms: now.ms, targets })
     }
 
     /// See [`crate::NotifierPort::read`].
@@ -365,7 +365,7 @@ mod tests {
             traceparent: None,
         };
         let user = UserId::new("alice").unwrap();
-        memory.dispatch(&user, &notice).unwrap();
+        memory.dispatch(&user, &notice, &Terms::default()).unwrap();
         drop(notice);
         assert!(request.try_into_mut().is_ok(), "nobody else refers to it");
         let page = memory.read(&user, Since::Start, 1).unwrap();

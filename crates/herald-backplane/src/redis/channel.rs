@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Redis, backoff::Backoff, error::classify};
-use crate::{BackplaneError, GatewayEvent, wire};
+use crate::{BackplaneError, GatewayEvent, events::Queued, wire};
 
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
@@ -35,7 +35,7 @@ struct Line {
 pub(super) async fn open(
     redis: &Redis,
     id: GatewayId,
-    events: mpsc::Sender<GatewayEvent>,
+    events: mpsc::Sender<Queued>,
     stop: CancellationToken,
 ) -> Result<(), BackplaneError> {
     let line = Arc::new(Line::default());
@@ -48,7 +48,7 @@ pub(super) async fn open(
 async fn supervise(
     redis: Redis,
     id: GatewayId,
-    events: mpsc::Sender<GatewayEvent>,
+    events: mpsc::Sender<Queued>,
     line: Arc<Line>,
     mut connection: MultiplexedConnection,
 ) {
@@ -74,7 +74,7 @@ async fn supervise(
 /// the events any more.
 async fn listen(
     redis: &Redis,
-    events: &mpsc::Sender<GatewayEvent>,
+    events: &mpsc::Sender<Queued>,
     line: &Line,
     connection: &mut MultiplexedConnection,
 ) -> Option<String> {
@@ -88,7 +88,7 @@ async fn listen(
             () = events.closed() => return None,
         }
         if line.missed.swap(false, Ordering::AcqRel) {
-            events.send(GatewayEvent::Doubt).await.ok()?;
+            events.send(GatewayEvent::Doubt.into()).await.ok()?;
         }
         let ping = Cmd::new().arg("PING").to_owned();
         match tokio::time::timeout(deadline, ping.query_async::<Value>(connection)).await {
@@ -102,7 +102,7 @@ async fn listen(
 async fn subscribe(
     redis: &Redis,
     id: GatewayId,
-    events: &mpsc::Sender<GatewayEvent>,
+    events: &mpsc::Sender<Queued>,
     line: &Arc<Line>,
 ) -> Result<MultiplexedConnection, BackplaneError> {
     let deadline = redis.inner.options.call_deadline;
@@ -133,11 +133,11 @@ async fn subscribe(
 }
 
 /// Runs on the connection's reader: must not wait.
-fn receive(push: PushInfo, events: &mpsc::Sender<GatewayEvent>, line: &Line) {
+fn receive(push: PushInfo, events: &mpsc::Sender<Queued>, line: &Line) {
     let dropped = match (push.kind, push.data.into_iter().nth(1)) {
         (PushKind::Message, Some(Value::BulkString(message))) => {
-            match wire::decode_announcement(Bytes::from(message)) {
-                Ok(announced) => match events.try_send(GatewayEvent::Notice(announced)) {
+            match wire::decode_message(Bytes::from(message)) {
+                Ok(queued) => match events.try_send(queued) {
                     Ok(()) => return,
                     Err(_) => "full",
                 },

@@ -8,7 +8,7 @@ use std::{
 /// Translates deadlines of this process into times of Redis' clock, so that a
 /// script can refuse to write once its caller has given up.
 #[derive(Debug)]
-pub(crate) struct RedisClock {
+pub struct RedisClock {
     origin: Instant,
     /// Redis' time at `origin`, in milliseconds.
     offset: AtomicI64,
@@ -29,6 +29,15 @@ impl RedisClock {
         self.offset.store(redis_ms - self.elapsed_ms(), Ordering::Relaxed);
     }
 
+    /// What Redis' clock says now: an estimate that lags by the last answer's way
+    /// here, 0 before there was one.
+    pub(crate) fn now_ms(&self) -> u64 {
+        match self.offset.load(Ordering::Relaxed) {
+            0 => 0,
+            offset => u64::try_from(offset + self.elapsed_ms()).unwrap_or(0),
+        }
+    }
+
     /// What Redis' clock will say when `wait` has passed.
     pub(crate) fn after(&self, wait: Duration) -> i64 {
         let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
@@ -46,5 +55,6 @@ mod tests {
         clock.observe(5_000_000);
         let deadline = clock.after(Duration::from_secs(2));
         assert!((5_002_000..5_003_000).contains(&deadline), "{deadline}");
+        assert!((5_000_000..5_001_000).contains(&clock.now_ms()));
     }
 }

@@ -50,7 +50,7 @@ struct Shared {
     deadline: Duration,
     /// A probe that took longer breaks the unbroken health.
     hiccup: Duration,
-    clock: RedisClock,
+    clock: Arc<RedisClock>,
     probe: Script,
     health: watch::Sender<Health>,
     /// Since when Redis answered without a break.
@@ -84,7 +84,7 @@ impl Lanes {
             address,
             deadline,
             hiccup,
-            clock: RedisClock::new(),
+            clock: Arc::new(RedisClock::new()),
             probe: Script::new("return redis.call('TIME')"),
             health,
             healthy_since: Mutex::new(None),
@@ -116,6 +116,10 @@ impl Lanes {
     /// An earlier deadline, in Redis' time.
     pub(crate) fn deadline_within(&self, wait: Duration) -> i64 {
         self.shared.clock.after(wait.min(self.shared.deadline))
+    }
+
+    pub(crate) fn clock(&self) -> Arc<RedisClock> {
+        Arc::clone(&self.shared.clock)
     }
 
     pub(crate) fn address(&self) -> &Address {

@@ -15,7 +15,9 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Redis, channel, error::unexpected, millis, reap::CLAIM};
-use crate::{BackplaneError, GatewayEvent, GatewayEvents, LeaseError, Page, Since, wire};
+use crate::{
+    BackplaneError, GatewayEvent, GatewayEvents, LeaseError, Page, Since, events::Queued, wire,
+};
 
 /// How long the index of a lease's sessions outlives its last renewal: a reaper
 /// removes it within seconds; this is for when there was none for a day.
@@ -58,7 +60,7 @@ impl Redis {
         let renewal = renew(self.clone(), id, Arc::clone(&lost), events, stop.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(renewal));
         let gateway = RedisGateway { redis: self.clone(), id, lost, stop, _guard: guard };
-        Ok((gateway, GatewayEvents(receiver)))
+        Ok((gateway, GatewayEvents::new(receiver, self.clock())))
     }
 
     /// What fails of it is found by the next reaper once its claim ends.
@@ -129,7 +131,7 @@ async fn renew(
     redis: Redis,
     id: GatewayId,
     lost: Arc<AtomicBool>,
-    events: mpsc::Sender<GatewayEvent>,
+    events: mpsc::Sender<Queued>,
     stop: CancellationToken,
 ) {
     let every = redis.inner.options.renew_every;
@@ -153,7 +155,7 @@ async fn renew(
     // What was registered before we knew, and after the reaper had passed.
     redis.remove_in_background(id);
     // Fails only if nobody listens any more.
-    let _ = events.send(GatewayEvent::LeaseLost).await;
+    let _ = events.send(GatewayEvent::LeaseLost.into()).await;
     drop(events);
     stop.cancel();
 }

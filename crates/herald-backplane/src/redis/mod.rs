@@ -24,9 +24,11 @@ use deadpool_redis::{Manager, Pool, Runtime};
 use redis::{AsyncConnectionConfig, Script};
 use tokio::sync::watch;
 
+#[doc(hidden)]
+pub use self::clock::RedisClock;
 pub use self::lease::RedisGateway;
 use self::{address::Address, keys::Keys, lanes::Lanes};
-use crate::{BackplaneError, BackplaneOptions, Health, OpenError};
+use crate::{BackplaneError, BackplaneOptions, Clock, Health, OpenError};
 
 /// Connections for what is rare or long, at most.
 const POOL: usize = 8;
@@ -61,9 +63,12 @@ impl Scripts {
     fn new() -> Self {
         const INBOX: &str = include_str!("lua/inbox.lua");
         const LEASES: &str = include_str!("lua/leases.lua");
+        const CHANNEL: &str = include_str!("lua/channel.lua");
         let with = |common: &str, script: &str| Script::new(&format!("{common}\n{script}"));
+        let publishing =
+            |common: &str, script: &str| Script::new(&format!("{common}\n{CHANNEL}\n{script}"));
         Self {
-            dispatch: with(INBOX, include_str!("lua/dispatch.lua")),
+            dispatch: publishing(INBOX, include_str!("lua/dispatch.lua")),
             read: with(INBOX, include_str!("lua/read.lua")),
             forget: Script::new(include_str!("lua/forget.lua")),
             lease_open: with(LEASES, include_str!("lua/lease_open.lua")),
@@ -86,6 +91,10 @@ impl Redis {
 
     pub(crate) fn health(&self) -> watch::Receiver<Health> {
         self.inner.lanes.health()
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::Redis(self.inner.lanes.clock())
     }
 
     /// A connection for what is rare or long.

@@ -30,6 +30,7 @@ async fn a_bad_notice_is_refused_with_its_field_and_limit() {
     let json_event = |event: &str| json!({"userId": "a", "event": event, "data": 1}).to_string();
     let json_user = |user: &str| json!({"userId": user, "data": 1}).to_string();
     let long = "u".repeat(129);
+    let seconds = |seconds| prost_types::Duration { seconds, nanos: 0 };
     let cases = [
         (notice("", "1"), json_user(""), "user_id", "userId", "must not be empty"),
         (
@@ -78,6 +79,27 @@ async fn a_bad_notice_is_refused_with_its_field_and_limit() {
             "wait_for",
             "waitFor",
             "is no value of WaitFor",
+        ),
+        (
+            SendNoticeRequest { ttl: Some(seconds(0)), ..notice("a", "1") },
+            r#"{"userId":"a","data":1,"ttl":"0s"}"#.into(),
+            "ttl",
+            "ttl",
+            "must be from 0.001s to 86400s, which is the inbox's age, got 0s",
+        ),
+        (
+            SendNoticeRequest { ttl: Some(seconds(-5)), ..notice("a", "1") },
+            r#"{"userId":"a","data":1,"ttl":"-5s"}"#.into(),
+            "ttl",
+            "ttl",
+            "got -5s",
+        ),
+        (
+            SendNoticeRequest { ttl: Some(seconds(86_401)), ..notice("a", "1") },
+            r#"{"userId":"a","data":1,"ttl":"86401s"}"#.into(),
+            "ttl",
+            "ttl",
+            "got 86401s",
         ),
     ];
     for (request, body, field, json_field, expected) in cases {

@@ -3,9 +3,9 @@
 use herald_backplane::BackplaneOptions;
 use herald_core::InboxLimits;
 use herald_notifier::Options;
-use herald_proto::api::{GapReason, ListNoticesRequest};
+use herald_proto::api::{GapReason, ListNoticesRequest, SendNoticeRequest};
 
-use crate::harness::{Herald, notice};
+use crate::harness::{Herald, eventually, notice};
 
 fn list(user: &str) -> ListNoticesRequest {
     ListNoticesRequest { user_id: user.into(), ..Default::default() }
@@ -51,6 +51,32 @@ async fn pages_follow_each_other_without_loss_or_repetition() {
     grpc.send_notice(notice("alice", "\"new\"")).await.unwrap();
     let page = grpc.list_notices(after).await.unwrap().into_inner();
     assert_eq!(page.notices.len(), 1);
+}
+
+#[tokio::test]
+async fn a_notice_is_listed_until_its_ttl_is_over_and_the_cursor_goes_over_it() {
+    let herald = Herald::start().await;
+    let mut grpc = herald.notices().await;
+    let ttl = |seconds, nanos| Some(prost_types::Duration { seconds, nanos });
+    let long = SendNoticeRequest { ttl: ttl(3_600, 0), ..notice("alice", "1") };
+    let long = grpc.send_notice(long).await.unwrap().into_inner();
+    let body = r#"{"userId":"alice","data":2,"ttl":"0.25s"}"#;
+    assert_eq!(herald.post("/v1/notices", body).await.status, 200);
+
+    let page = eventually(async || {
+        let page = grpc.clone().list_notices(list("alice")).await.unwrap().into_inner();
+        (page.notices.len() == 1).then_some(page)
+    })
+    .await;
+    assert_eq!(page.notices[0].id, long.notice_id);
+    let (created, expires) = (page.notices[0].create_time.unwrap(), page.notices[0].expire_time);
+    assert_eq!(expires.unwrap().seconds - created.seconds, 3_600);
+    assert_eq!(expires.unwrap().nanos, created.nanos);
+    assert!(page.complete && page.next_page_token.is_empty(), "{page:?}");
+    assert_eq!(page.cursor, page.tip_cursor, "the expired one is passed");
+    assert_ne!(page.cursor, page.notices[0].cursor);
+    let json = herald.get("/v1/users/alice/notices").await.json();
+    assert!(json["notices"][0]["expireTime"].as_str().unwrap().ends_with('Z'), "{json}");
 }
 
 #[tokio::test]

@@ -235,13 +235,10 @@ async fn what_comes_later_is_refused_by_name_over_both() {
         request
     };
     let duration = prost_types::Duration { seconds: 1, nanos: 0 };
-    let mut ttl = notice("alice", "1");
-    ttl.ttl = Some(duration);
     let mut wait_timeout = notice("alice", "1");
     wait_timeout.wait_timeout = Some(duration);
     for (request, field, json) in [
         (with(|r| r.volatile = true), "volatile", r#""volatile":true"#),
-        (ttl, "ttl", r#""ttl":"1s""#),
         (with(|r| r.idempotency_key = "k".into()), "idempotency_key", r#""idempotencyKey":"k""#),
         (with(|r| r.wait_for = 2), "wait_for", r#""waitFor":"WAIT_FOR_EMITTED""#),
         (wait_timeout, "wait_timeout", r#""waitTimeout":"1s""#),

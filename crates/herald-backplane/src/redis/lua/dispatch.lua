@@ -3,23 +3,26 @@
 --
 -- KEYS  1 state · 2 inbox · 3 sessions
 -- ARGV  1 deadline, ms of Redis' clock · 2 epoch for a new state · 3 random part · 4 stored notice
---       5 announcement without positions · 6 '1' if the stored notice goes with it
---       7 prefix of gateway channels · 8 notices kept · 9 bytes kept · 10 age kept, ms
---       11 life of the state, s
--- gives { position, epoch, { session id, session, … }, { gateway id, listeners, … } }
+--       5 how long it is good, ms, or 0 for always · 6 announcement without place and notice
+--       7 what stands before the stored notice in it, or '' if it is too large
+--       8 prefix of gateway channels · 9 notices kept · 10 bytes kept · 11 age kept, ms
+--       12 life of the state, s
+-- gives { now, position, epoch, { session id, session, … }, { gateway id, listeners, … } }
 
 local now = now_ms()
 local refused = late(now, ARGV[1])
 if refused then return refused end
 
 local stored = ARGV[4]
+-- Field 5 of herald.wire.v1.StoredNotice, a fixed64.
+if ARGV[5] ~= '0' then stored = stored .. string.char(41) .. fixed(now + tonumber(ARGV[5]), 8) end
 local s = load_state(KEYS[1])
 local sessions = redis.call('HGETALL', KEYS[3])
 if not s then
   s = new_state(ARGV[2])
   redis.call('DEL', KEYS[2])
 end
-trim(KEYS[2], s, now - tonumber(ARGV[10]), tonumber(ARGV[8]) - 1, tonumber(ARGV[9]) - #stored)
+trim(KEYS[2], s, now - tonumber(ARGV[11]), tonumber(ARGV[9]) - 1, tonumber(ARGV[10]) - #stored)
 
 -- At the clock's time, or right after the last one if the clock stands or went back.
 local previous, last_ms, last_seq = s.l, parts(s.l)
@@ -31,21 +34,11 @@ else
 end
 
 redis.call('XADD', KEYS[2], position, 'n', stored, 'r', ARGV[3])
-redis.call('PEXPIRE', KEYS[2], ARGV[10])
+redis.call('PEXPIRE', KEYS[2], ARGV[11])
 if s.n == 0 then s.o = position end
 s.l, s.r, s.n, s.b = position, ARGV[3], s.n + 1, s.b + #stored
-save_state(KEYS[1], s, ARGV[11])
+save_state(KEYS[1], s, ARGV[12])
 
--- Fields 1 and 2 of herald.wire.v1.ChannelMessage: length-delimited, each shorter than 128 bytes.
-local message = string.char(10, #position) .. position .. string.char(18, #previous) .. previous .. ARGV[5]
-if ARGV[6] == '1' then message = message .. stored end
-local told, listeners = {}, {}
-for i = 2, #sessions, 2 do
-  local gateway = string.sub(sessions[i], 1, 16)
-  if not told[gateway] then
-    told[gateway] = true
-    listeners[#listeners + 1] = gateway
-    listeners[#listeners + 1] = redis.call('PUBLISH', ARGV[7] .. gateway, message)
-  end
-end
-return { position, s.e, sessions, listeners }
+local message = place(position, previous, ARGV[3]) .. ARGV[6]
+if ARGV[7] ~= '' then message = message .. ARGV[7] .. stored else message = message .. IN_INBOX end
+return { now, position, s.e, sessions, tell(sessions, ARGV[8], message) }

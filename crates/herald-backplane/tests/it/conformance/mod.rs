@@ -5,6 +5,7 @@
 pub(crate) mod channels;
 pub(crate) mod cursors;
 pub(crate) mod dispatching;
+pub(crate) mod expiry;
 pub(crate) mod leases;
 pub(crate) mod limits;
 pub(crate) mod pages;
@@ -48,6 +49,10 @@ macro_rules! conformance {
                 who_does_not_listen_is_a_target_unheard,
                 user_ids_of_any_kind_do_not_mix,
                 many_users_at_once;
+            expiry:
+                a_notice_expires_its_ttl_after_it_was_accepted,
+                reading_goes_over_what_has_expired,
+                what_expired_before_it_was_taken_is_not_given;
             leases:
                 a_name_is_held_by_one_at_a_time,
                 of_many_at_once_one_gets_the_name,

@@ -4,6 +4,7 @@ mod auth;
 mod cursors;
 mod delivery;
 mod endings;
+mod expiry;
 mod lease;
 mod outage;
 mod slow;

@@ -1,0 +1,91 @@
+//! What a gateway hears, and how it waits to be taken.
+
+use herald_core::{Notice, Place, Position, UserId};
+use tokio::sync::mpsc;
+
+use crate::Clock;
+
+/// What a gateway hears from the backplane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GatewayEvent {
+    /// A notice for a user that has (or just had) a session here. Hints: they may
+    /// be missing, late, doubled or out of order.
+    Notice(Announced),
+    /// The channel was interrupted and is back, or messages were dropped: any
+    /// number of hints may be missing. Every session is in doubt.
+    Doubt,
+    /// The lease is no longer ours (it was fenced, or the registry was emptied).
+    /// Nothing further comes; open a new one and register the sessions anew.
+    LeaseLost,
+}
+
+/// A notice as it was announced to a gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    /// Whose.
+    pub user: UserId,
+    /// Where it stands.
+    pub place: Place,
+    /// The position before it in that inbox; a session that stands elsewhere
+    /// missed something.
+    pub previous: Position,
+    /// The notice; absent when it is too large for a channel, when it expired while
+    /// it waited to be taken, or when it is of a version that this gateway does not
+    /// know: then the inbox is to be read, which holds what is still good.
+    pub notice: Option<Notice>,
+}
+
+/// An event that waits for its gateway.
+#[derive(Debug)]
+pub(crate) struct Queued {
+    event: GatewayEvent,
+    /// When its notice expires; 0 for never.
+    expires_at_ms: u64,
+}
+
+impl Queued {
+    pub(crate) fn notice(announced: Announced, expires_at_ms: u64) -> Self {
+        Self { event: GatewayEvent::Notice(announced), expires_at_ms }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn expires_at_ms(&self) -> u64 {
+        self.expires_at_ms
+    }
+
+    #[cfg(test)]
+    pub(crate) fn into_event(self) -> GatewayEvent {
+        self.event
+    }
+}
+
+impl From<GatewayEvent> for Queued {
+    fn from(event: GatewayEvent) -> Self {
+        Self { event, expires_at_ms: 0 }
+    }
+}
+
+/// A gateway's stream of events, bounded by `channel_capacity`.
+#[derive(Debug)]
+pub struct GatewayEvents {
+    queue: mpsc::Receiver<Queued>,
+    clock: Clock,
+}
+
+impl GatewayEvents {
+    pub(crate) fn new(queue: mpsc::Receiver<Queued>, clock: Clock) -> Self {
+        Self { queue, clock }
+    }
+
+    /// The next one; `None` after [`GatewayEvent::LeaseLost`] or release. Of a notice
+    /// whose time was over while it waited here, only the announcement is left.
+    pub async fn next(&mut self) -> Option<GatewayEvent> {
+        let Queued { mut event, expires_at_ms } = self.queue.recv().await?;
+        if self.clock.is_past(expires_at_ms)
+            && let GatewayEvent::Notice(announced) = &mut event
+        {
+            announced.notice = None;
+        }
+        Some(event)
+    }
+}

@@ -1,0 +1,35 @@
+-- Put before the scripts that publish: how herald.wire.v1.ChannelMessage is completed, and who is told.
+
+-- Field 7, an empty message.
+local IN_INBOX = string.char(58, 0)
+
+-- A whole number in little-endian order; exact up to 2^53.
+local function fixed(number, size)
+  local bytes = {}
+  for i = 1, size do
+    bytes[i] = string.char(number % 256)
+    number = math.floor(number / 256)
+  end
+  return table.concat(bytes)
+end
+
+-- Fields 1 to 3: two length-delimited, each shorter than 128 bytes, and a fixed32.
+local function place(position, previous, random)
+  return string.char(10, #position) .. position .. string.char(18, #previous) .. previous
+    .. string.char(29) .. fixed(tonumber(random, 16), 4)
+end
+
+-- Publishes once to each gateway that owns one of the sessions (as HGETALL gives them).
+-- Returns { gateway id, listeners, … }.
+local function tell(sessions, channels, message)
+  local told, listeners = {}, {}
+  for i = 2, #sessions, 2 do
+    local gateway = string.sub(sessions[i], 1, 16)
+    if not told[gateway] then
+      told[gateway] = true
+      listeners[#listeners + 1] = gateway
+      listeners[#listeners + 1] = redis.call('PUBLISH', channels .. gateway, message)
+    end
+  end
+  return listeners
+end
