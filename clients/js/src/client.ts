@@ -38,7 +38,7 @@ export function open(url: string, options: Options = {}): Herald {
   const at = place(options, options.key ?? `herald:${url}`, (cause) => fail('storage', cause));
 
   function fail(code: string, cause: any, more?: Partial<HeraldError>): void {
-    const error = Object.assign(new Error(cause?.message ?? cause), { code, cause }, more);
+    const error = Object.assign(new Error(cause?.message ?? String(cause)), { code, cause }, more);
     // A handler of errors that throws is not told of that.
     if (has('error') && error.event !== 'error') void run('error', error);
     else if (code !== 'connection') console.error(error);

@@ -1,4 +1,4 @@
-/** Must not reject: nobody would run those behind it. */
+/** One that rejects holds up nobody. */
 export type Job = () => Promise<unknown>;
 
 /**
@@ -8,13 +8,14 @@ export type Job = () => Promise<unknown>;
 export function line(limit: number, drained: () => void): (job: Job) => boolean {
   let last: Promise<unknown> = Promise.resolve();
   let length = 0;
+  const next = () => {
+    if (!--length) drained();
+  };
   return (job) => {
     const room = length <= limit;
     if (room) {
       length++;
-      last = last.then(job).then(() => {
-        if (!--length) drained();
-      });
+      last = last.then(job).then(next, next);
     }
     return room;
   };

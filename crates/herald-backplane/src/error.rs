@@ -19,6 +19,10 @@ pub enum BackplaneError {
     /// takes a new one and registers its sessions anew.
     #[error("lease {0} is no longer held")]
     LeaseLost(GatewayId),
+    /// The idempotency key was used for another notice; nothing was appended. A
+    /// retry does not help.
+    #[error("the idempotency key was used for another notice")]
+    KeyUsed,
     /// What the backplane holds or answers is not what Herald wrote there, or
     /// it may not do what Herald needs. A retry does not help.
     #[error("backplane is unusable: {0}")]

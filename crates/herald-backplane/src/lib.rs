@@ -15,6 +15,6 @@ pub use clock::Clock;
 pub use error::{BackplaneError, LeaseError, OpenError};
 pub use events::{Announced, GatewayEvent, GatewayEvents};
 pub use port::{
-    Backplane, BackplaneOptions, Dispatched, GatewayPort, Health, InboxNotice, NotifierPort, Page,
+    Backplane, BackplaneOptions, Dispatched, GatewayPort, Health, InboxNotice, Key, NotifierPort, Page,
     Presence, Reaped, Since, Target, Terms,
 };

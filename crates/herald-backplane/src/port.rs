@@ -9,8 +9,8 @@
 use std::time::Duration;
 
 use herald_core::{
-    Cursor, Epoch, GapReason, GatewayId, GatewayName, InboxLimits, Notice, Place, Position,
-    SessionId, SessionRecord, UserId,
+    Cursor, Epoch, GapReason, GatewayId, GatewayName, IdempotencyKey, InboxLimits, Notice, Place,
+    Position, SessionId, SessionRecord, UserId,
 };
 use tokio::sync::watch;
 
@@ -26,6 +26,8 @@ pub struct BackplaneOptions {
     pub key_prefix: String,
     /// What an inbox keeps.
     pub inbox: InboxLimits,
+    /// How long an idempotency key is kept; the newest `inbox.notices` of a user are.
+    pub key_age: Duration,
     /// How long a lease is good for without renewal; at least three renewals fit.
     pub lease: Duration,
     /// How often a lease is renewed.
@@ -48,6 +50,7 @@ impl Default for BackplaneOptions {
             url: "memory:".into(),
             key_prefix: "herald".into(),
             inbox: InboxLimits::default(),
+            key_age: Duration::from_hours(24),
             lease: Duration::from_secs(10),
             renew_every: Duration::from_secs(3),
             call_deadline: Duration::from_secs(2),
@@ -171,6 +174,20 @@ pub struct Terms {
     /// the backplane's clock. After that no page holds it, though its place stays
     /// taken and readers' places move over it.
     pub ttl: Option<Duration>,
+    /// Makes a second dispatch of the same notice a retry of the first.
+    pub key: Option<Key>,
+}
+
+/// An idempotency key. It is kept beside the user's inbox, for
+/// [`BackplaneOptions::key_age`] and as long as it is among the newest of that user,
+/// whether its notice is still kept or not.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Whose: the same key of two callers is two keys. Without control characters;
+    /// empty where callers are not told apart.
+    pub caller: String,
+    /// The caller's key, for this one user.
+    pub key: IdempotencyKey,
 }
 
 /// What the backplane says about a dispatched notice.
@@ -180,6 +197,9 @@ pub struct Dispatched {
     pub place: Place,
     /// The life of the inbox it was appended to.
     pub epoch: Epoch,
+    /// The key had been used for this very notice, which stands at `place` (or did,
+    /// if a limit removed it meanwhile). Nothing was appended.
+    pub duplicate: bool,
     /// When the sessions were looked up, in milliseconds since 1970 by the
     /// backplane's clock.
     pub at_ms: u64,
@@ -330,9 +350,14 @@ impl NotifierPort {
     /// connects at the same time either is among the targets or finds the notice
     /// in the inbox. Success means accepted.
     ///
+    /// If `terms.key` was used before, for a notice of the same event, payload and
+    /// ttl, nothing is appended: the answer has the first one's place and the
+    /// targets as of now, and the gateways are told once more that there is
+    /// something at that place. Of any number at once, one appends.
+    ///
     /// # Errors
     /// [`BackplaneError::Unavailable`]: not accepted. [`BackplaneError::Unknown`]:
-    /// accepted or not.
+    /// accepted or not. [`BackplaneError::KeyUsed`]: for another notice.
     pub async fn dispatch_with(
         &self,
         user: &UserId,

@@ -1,5 +1,7 @@
 //! Between the types of `herald-core` and what is stored and sent.
 
+use std::time::Duration;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use herald_core::{
     Device, EventName, GatewayId, GatewayName, Namespace, Notice, Payload, Place, Position,
@@ -39,6 +41,22 @@ pub(crate) fn append_expiry(stored: &mut Vec<u8>, expires_at_ms: u64) {
     const EXPIRES_FIELD: u8 = 5 << 3 | 1;
     stored.push(EXPIRES_FIELD);
     stored.extend(expires_at_ms.to_le_bytes());
+}
+
+/// What a retry has to have in common with the first call: event, payload and ttl.
+/// 32 hexadecimal digits, 128 bits of SHA-256.
+pub(crate) fn digest(notice: &Notice, ttl: Option<Duration>) -> String {
+    use sha2::{Digest as _, Sha256};
+    const VERSION: u8 = 1;
+    let ttl = ttl.map_or(0, |ttl| u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
+    let event = notice.event.as_str().as_bytes();
+    let mut hash = Sha256::new_with_prefix([VERSION]);
+    hash.update(ttl.to_le_bytes());
+    hash.update((event.len() as u64).to_le_bytes());
+    hash.update(event);
+    hash.update(notice.payload.bytes());
+    let hash = hash.finalize();
+    hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads a stored notice; with it comes when it expires (0: never).
@@ -218,6 +236,28 @@ mod tests {
             ..Default::default()
         };
         assert_eq!(announced(message.encode_to_vec().into()).0.notice, None);
+    }
+
+    #[test]
+    fn the_digest_is_of_event_payload_and_ttl_and_of_nothing_else() {
+        let notice = |event: &str, json: &'static str| Notice {
+            event: EventName::new(event).unwrap(),
+            payload: Payload::new(json, 100).unwrap(),
+            traceparent: None,
+        };
+        let ttl = |ms| Some(Duration::from_millis(ms));
+        let first = digest(&notice("ab", "1"), None);
+        assert_eq!(first.len(), 32);
+        let traced = Notice { traceparent: a_notice().traceparent, ..notice("ab", "1") };
+        assert_eq!(digest(&traced, None), first);
+        for other in [
+            digest(&notice("ab", "1"), ttl(1)),
+            digest(&notice("ab", "2"), None),
+            digest(&notice("ab", "[1]"), None),
+            digest(&notice("a", "1"), None),
+        ] {
+            assert_ne!(other, first);
+        }
     }
 
     #[test]

@@ -123,6 +123,12 @@ name!(
 );
 
 name!(
+    /// What a caller calls one of its notices, so that a retry of it is known as
+    /// such; at most 128 bytes.
+    IdempotencyKey, 128, |text| Ok::<(), NameError>(())
+);
+
+name!(
     /// A Socket.IO namespace, with its leading slash; at most 128 bytes.
     Namespace, 128, |text| namespace(text)
 );

@@ -58,6 +58,9 @@ pub(crate) enum Error {
     /// The connection broke while the body was read.
     #[error("the body ended early")]
     BrokenBody,
+    /// The idempotency key stands for another notice.
+    #[error("the idempotency key was used for a notice of another event, payload or ttl")]
+    KeyUsed,
     /// An rpc, or fields, that this version does not offer; the text names them.
     #[error("{0}: not offered by this version")]
     NotOffered(String),
@@ -105,6 +108,7 @@ impl Error {
             Self::NoMethod(_) => (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED, None),
             Self::TooLarge { .. } => (Code::OutOfRange, StatusCode::PAYLOAD_TOO_LARGE, None),
             Self::SlowBody(_) => (Code::DeadlineExceeded, StatusCode::REQUEST_TIMEOUT, None),
+            Self::KeyUsed => (Code::AlreadyExists, StatusCode::CONFLICT, None),
             Self::NotOffered(_) => (Code::Unimplemented, StatusCode::NOT_IMPLEMENTED, None),
             Self::Busy { .. } => {
                 (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS, Some(BUSY_RETRY))
@@ -124,6 +128,7 @@ impl Error {
         match error {
             BackplaneError::Unavailable(_) => Self::Unavailable(work),
             BackplaneError::Unknown(_) => Self::Unanswered(work),
+            BackplaneError::KeyUsed => Self::KeyUsed,
             BackplaneError::LeaseLost(_) | BackplaneError::Unusable(_) => {
                 tracing::error!(%error, "the backplane cannot be used");
                 Self::Internal
@@ -253,7 +258,8 @@ mod tests {
     fn http_statuses_follow_the_usual_mapping_of_codes() {
         // As google.rpc.Code documents it, but for what HTTP alone knows.
         for (error, code, status) in [
-            (Error::NotOffered("ttl".into()), 12, 501),
+            (Error::NotOffered("wait_for".into()), 12, 501),
+            (Error::KeyUsed, 6, 409),
             (Error::Busy { limit: 1 }, 8, 429),
             (Error::Unanswered(Work::Read), 14, 503),
             (Error::Late(Work::Send), 4, 504),

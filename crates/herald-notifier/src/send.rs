@@ -62,7 +62,8 @@ pub(crate) fn count(result: &Result<api::SendNoticeResponse, Error>) {
     }
 }
 
-fn response(Dispatched { place, at_ms, mut targets, .. }: Dispatched) -> api::SendNoticeResponse {
+fn response(dispatched: Dispatched) -> api::SendNoticeResponse {
+    let Dispatched { place, duplicate, at_ms, mut targets, .. } = dispatched;
     targets.sort_by_key(|target| target.session.connected_at_ms);
     let (heard, unheard): (Vec<_>, Vec<_>) = targets.iter().partition(|target| target.heard);
     let counts = api::SessionCounts {
@@ -73,7 +74,7 @@ fn response(Dispatched { place, at_ms, mut targets, .. }: Dispatched) -> api::Se
     let outcome = if targets.is_empty() { Outcome::Offline } else { Outcome::Accepted };
     api::SendNoticeResponse {
         notice_id: NoticeId(place).to_string(),
-        duplicate: false,
+        duplicate,
         outcome: outcome.into(),
         // Nothing beyond acceptance can be asked for yet.
         wait_satisfied: true,
@@ -126,7 +127,7 @@ mod tests {
     fn answer(targets: Vec<Target>) -> api::SendNoticeResponse {
         let position = Position { ms: 1_000, seq: 2 };
         let place = Place { position, random: 0xab };
-        response(Dispatched { place, epoch: Epoch(1), at_ms: 1_000, targets })
+        response(Dispatched { place, epoch: Epoch(1), duplicate: false, at_ms: 1_000, targets })
     }
 
     #[test]

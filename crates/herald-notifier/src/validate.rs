@@ -5,8 +5,8 @@
 
 use std::{fmt::Display, time::Duration};
 
-use herald_backplane::{Since, Terms};
-use herald_core::{Cursor, EventName, Payload, UserId};
+use herald_backplane::{Key, Since, Terms};
+use herald_core::{Cursor, EventName, IdempotencyKey, Payload, UserId};
 use herald_proto::{
     api::{self, WaitFor, send_notice_request},
     json::value_to_json,
@@ -27,9 +27,8 @@ const REF_BYTES: usize = 128;
 const PRESENCE_USERS: usize = 1_000;
 
 /// Fields of a notice that this version does not offer, and whether a request asks for them.
-const NOT_OFFERED: [(&str, IsAsked); 4] = [
+const NOT_OFFERED: [(&str, IsAsked); 3] = [
     ("volatile", |request| request.volatile),
-    ("idempotency_key", |request| !request.idempotency_key.is_empty()),
     ("wait_for", |request| !matches!(request.wait_for(), WaitFor::Unspecified | WaitFor::Accepted)),
     ("wait_timeout", |request| request.wait_timeout.is_some()),
 ];
@@ -91,13 +90,19 @@ pub(crate) fn notice(
     let ttl = request.ttl.and_then(|given| {
         violations.check(at.field("ttl"), ttl(&given, limits.inbox_age))
     });
+    let key = match request.idempotency_key.as_str() {
+        "" => None,
+        key => violations.check(at.field("idempotency_key"), IdempotencyKey::new(key)),
+    };
+    // Callers are not told apart yet.
+    let key = key.map(|key| Key { caller: String::new(), key });
     violations.finish()?;
     if !not_offered.is_empty() {
         return Err(Error::NotOffered(not_offered.join(", ")));
     }
     match (user, event, payload) {
         (Some(user), Some(event), Some(payload)) => {
-            Ok(Sendable { user, event, payload, terms: Terms { ttl } })
+            Ok(Sendable { user, event, payload, terms: Terms { ttl, key } })
         }
         // Each absence was noted as a violation.
         _ => Err(Error::Internal),
@@ -361,9 +366,8 @@ mod tests {
     #[test]
     fn what_is_not_offered_is_refused_by_name_and_never_ignored() {
         type Ask = fn(&mut api::SendNoticeRequest);
-        let asked: [(&str, Ask); 6] = [
+        let asked: [(&str, Ask); 5] = [
             ("volatile", |r| r.volatile = true),
-            ("idempotency_key", |r| r.idempotency_key = "k".into()),
             ("wait_for", |r| r.wait_for = WaitFor::Emitted.into()),
             ("wait_for", |r| r.wait_for = WaitFor::AckedAny.into()),
             ("wait_for", |r| r.wait_for = WaitFor::AckedAll.into()),
@@ -378,10 +382,11 @@ mod tests {
         let accepted =
             api::SendNoticeRequest { wait_for: WaitFor::Accepted.into(), ..request("1") };
         assert!(check(accepted).is_ok());
-        let two =
-            api::SendNoticeRequest { volatile: true, idempotency_key: "k".into(), ..request("1") };
+        let timeout = Some(prost_types::Duration { seconds: 1, nanos: 0 });
+        let wait_for = WaitFor::Emitted.into();
+        let two = api::SendNoticeRequest { wait_for, wait_timeout: timeout, ..request("1") };
         let error = check(two).unwrap_err();
-        assert_eq!(error.to_string(), "volatile, idempotency_key: not offered by this version");
+        assert_eq!(error.to_string(), "wait_for, wait_timeout: not offered by this version");
     }
 
     #[test]

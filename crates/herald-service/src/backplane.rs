@@ -57,6 +57,11 @@ pub fn backplane_options(r: &mut Reader) -> BackplaneOptions {
         .within(16..=1 << 24)
         .default("16384");
 
+    let key_age = r
+        .option("HERALD_IDEMPOTENCY_AGE", "How long an idempotency key is kept")
+        .within(Duration::from_secs(1)..=days(30))
+        .default("24h");
+
     r.group("Leases (the same for all services)");
     let lease = r
         .option("HERALD_LEASE", "How long a silent gateway is believed alive")
@@ -77,6 +82,7 @@ pub fn backplane_options(r: &mut Reader) -> BackplaneOptions {
         url,
         key_prefix,
         inbox: inbox_limits(r),
+        key_age,
         lease,
         renew_every,
         call_deadline,

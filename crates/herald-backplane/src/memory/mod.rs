@@ -7,6 +7,7 @@
 mod channel;
 mod clock;
 mod inbox;
+mod keys;
 mod leases;
 mod registry;
 mod resolve;
@@ -44,6 +45,7 @@ pub struct Memory {
 
 struct Inner {
     limits: InboxLimits,
+    key_age_ms: u64,
     inline_bytes: usize,
     channel_capacity: usize,
     health: watch::Sender<Health>,
@@ -71,6 +73,7 @@ impl Memory {
             State { registry: Registry::new(options.inbox), leases: Leases::new(options.lease) };
         let inner = Inner {
             limits: options.inbox,
+            key_age_ms: millis(options.key_age),
             inline_bytes: options.inline_bytes,
             channel_capacity: options.channel_capacity,
             health: watch::Sender::new(Health::Ready),
@@ -114,7 +117,8 @@ impl Memory {
     /// See [`crate::NotifierPort::dispatch`].
     ///
     /// # Errors
-    /// [`BackplaneError::Unusable`] for a notice that cannot be stored.
+    /// [`BackplaneError::Unusable`] for a notice that cannot be stored, and
+    /// [`BackplaneError::KeyUsed`].
     pub fn dispatch(
         &self,
         user: &UserId,
@@ -122,6 +126,7 @@ impl Memory {
         terms: &Terms,
     ) -> Result<Dispatched, BackplaneError> {
         let now = Now::read();
+        let key = terms.key.as_ref().map(|key| (key, wire::digest(notice, terms.ttl)));
         let mut stored = wire::encode_notice(notice);
         if let Some(ttl) = terms.ttl {
             wire::append_expiry(&mut stored, now.ms.saturating_add(millis(ttl)));
@@ -137,7 +142,25 @@ impl Memory {
         let State { registry, leases } = &mut *state;
         let record = registry.active(user, now);
         let before = record.inbox.tip();
+        let (epoch, at_ms) = (before.epoch, now.ms);
+        if let Some((key, digest)) = &key
+            && let Some(used) = record.keys.find(key, now.ms, self.inner.key_age_ms)
+        {
+            if used.digest != *digest {
+                return Err(BackplaneError::KeyUsed);
+            }
+            // Whoever lacks it does not stand at its own position, and reads.
+            let (place, user) = (used.place, user.clone());
+            let again = Announced { user, place, previous: place.position, notice: None };
+            let targets = leases.tell_owners(record, || Queued::notice(again.clone(), 0));
+            return Ok(Dispatched { place, epoch, duplicate: true, at_ms, targets });
+        }
         let place = record.inbox.append(incoming, now.ms, &self.inner.limits);
+        if let Some((key, digest)) = key {
+            let times = (now.ms, self.inner.key_age_ms);
+            let most = self.inner.limits.notices as usize;
+            record.keys.keep(key.clone(), (place, digest), times, most);
+        }
 
         let announced = Announced {
             user: user.clone(),
@@ -147,7 +170,7 @@ impl Memory {
         };
         let targets =
             leases.tell_owners(record, || Queued::notice(announced.clone(), expires_at_ms));
-        Ok(Dispatched { place, epoch: before.epoch, at_ms: now.ms, targets })
+        Ok(Dispatched { place, epoch, duplicate: false, at_ms, targets })
     }
 
     /// See [`crate::NotifierPort::read`].

@@ -7,12 +7,13 @@ use std::{
 
 use herald_core::{GatewayId, InboxLimits, SessionId, SessionRecord, UserId};
 
-use super::{clock::Now, inbox::Inbox};
+use super::{clock::Now, inbox::Inbox, keys::Keys};
 
 /// One user's record.
 #[derive(Debug)]
 pub(super) struct UserState {
     pub(super) inbox: Inbox,
+    pub(super) keys: Keys,
     pub(super) sessions: BTreeMap<SessionId, SessionRecord>,
     /// The last time that a notice was appended or a session came or went.
     active: Instant,
@@ -60,10 +61,16 @@ impl Registry {
         self.sweep(now, 2);
         let state = self.users.entry(user.clone()).or_insert_with(|| {
             self.looks.push_back((now.instant, user.clone()));
-            UserState { inbox: Inbox::new(), sessions: BTreeMap::new(), active: now.instant }
+            UserState {
+                inbox: Inbox::new(),
+                keys: Keys::default(),
+                sessions: BTreeMap::new(),
+                active: now.instant,
+            }
         });
         if state.is_forgotten(now.instant, self.limits.memory) {
             state.inbox = Inbox::new();
+            state.keys = Keys::default();
         }
         state.active = now.instant;
         state.inbox.trim_age(now.ms, &self.limits);

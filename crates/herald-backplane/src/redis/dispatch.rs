@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use herald_core::{Epoch, GatewayId, Notice, Place, UserId};
+use herald_core::{Epoch, GatewayId, Notice, UserId};
 
-use super::{Redis, error::unexpected, millis};
-use crate::{BackplaneError, Dispatched, Target, Terms, wire};
+use super::{Redis, error::unexpected, inbox::place, millis};
+use crate::{BackplaneError, Dispatched, Key, Target, Terms, wire};
 
-/// What `dispatch.lua` gives: now, position, epoch, sessions, listeners by gateway.
-type Answer = (u64, String, String, Sessions, Listeners);
+/// What `dispatch.lua` gives: now, position, random part, epoch, whether it is a duplicate, sessions,
+/// listeners by gateway.
+type Answer = (u64, String, String, String, bool, Sessions, Listeners);
 type Sessions = Vec<(Vec<u8>, Vec<u8>)>;
 type Listeners = Vec<(String, u64)>;
 
@@ -31,6 +32,7 @@ impl Redis {
         for key in inner.keys.user(user) {
             call.key(key);
         }
+        call.key(inner.keys.idempotency(user));
         call.arg(inner.lanes.deadline_ms())
             .arg(Epoch::random().to_string())
             .arg(format!("{random:08x}"))
@@ -43,12 +45,21 @@ impl Redis {
             .arg(limits.bytes)
             .arg(millis(limits.age))
             .arg(limits.memory.as_secs());
+        match &terms.key {
+            None => call.arg("").arg("").arg(0),
+            // A separator that stands in neither.
+            Some(Key { caller, key }) => call
+                .arg(format!("{caller}\0{key}"))
+                .arg(wire::digest(notice, terms.ttl))
+                .arg(millis(inner.options.key_age)),
+        };
         let run = async |mut connection| call.invoke_async::<Answer>(&mut connection).await;
-        let (at_ms, position, epoch, sessions, listeners) = inner.lanes.run(run).await?;
-        let position = position.parse().map_err(|error| unexpected("dispatch", error))?;
+        let (at_ms, position, random, epoch, duplicate, sessions, listeners) =
+            inner.lanes.run(run).await?;
+        let place = place(&position, &random)?;
         let epoch = epoch.parse().map_err(|error| unexpected("dispatch", error))?;
         let targets = targets(&sessions, listeners)?;
-        Ok(Dispatched { place: Place { position, random }, epoch, at_ms, targets })
+        Ok(Dispatched { place, epoch, duplicate, at_ms, targets })
     }
 }
 

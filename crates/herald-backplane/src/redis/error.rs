@@ -7,6 +7,9 @@ use crate::BackplaneError;
 /// A script's own refusal: its deadline passed before it wrote anything.
 const LATE: &str = "HERALDLATE";
 
+/// A script's own refusal: the idempotency key stands for another notice.
+const KEY_USED: &str = "HERALDKEYUSED";
+
 /// Sorts by the one question that matters: can it have happened?
 pub(crate) fn classify(error: RedisError) -> BackplaneError {
     let text = error.to_string();
@@ -14,6 +17,9 @@ pub(crate) fn classify(error: RedisError) -> BackplaneError {
         return BackplaneError::Unavailable(
             "Redis was too slow: refused before anything was written".into(),
         );
+    }
+    if error.code() == Some(KEY_USED) {
+        return BackplaneError::KeyUsed;
     }
     match error.kind() {
         // Redis answers these instead of doing anything.

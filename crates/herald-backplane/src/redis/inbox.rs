@@ -116,7 +116,7 @@ fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, 
     text.parse().map_err(|error| unexpected("read", format!("`{text}`: {error}")))
 }
 
-fn place(position: &str, random: &str) -> Result<Place, BackplaneError> {
+pub(super) fn place(position: &str, random: &str) -> Result<Place, BackplaneError> {
     let random = u32::from_str_radix(random, 16).map_err(|error| unexpected("read", error))?;
     Ok(Place { position: parse(position)?, random })
 }

@@ -38,6 +38,12 @@ impl Keys {
         ["state", "inbox", "sessions"].map(|part| format!("{}:{{{tag}}}:{part}", self.base))
     }
 
+    /// The idempotency keys used for a user.
+    pub(crate) fn idempotency(&self, user: &UserId) -> String {
+        let tag = URL_SAFE_NO_PAD.encode(user.as_str());
+        format!("{}:{{{tag}}}:keys", self.base)
+    }
+
     pub(crate) fn state(&self, user: &UserId) -> String {
         let [state, _, _] = self.user(user);
         state
@@ -80,6 +86,7 @@ mod tests {
             let tags: Vec<_> = keys
                 .user(&user)
                 .iter()
+                .chain([&keys.idempotency(&user)])
                 .map(|key| {
                     let (_, rest) = key.split_once('{').unwrap();
                     rest.split_once('}').unwrap().0.to_owned()

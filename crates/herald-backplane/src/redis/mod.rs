@@ -63,12 +63,13 @@ impl Scripts {
     fn new() -> Self {
         const INBOX: &str = include_str!("lua/inbox.lua");
         const LEASES: &str = include_str!("lua/leases.lua");
+        const KEYS: &str = include_str!("lua/keys.lua");
         const CHANNEL: &str = include_str!("lua/channel.lua");
         let with = |common: &str, script: &str| Script::new(&format!("{common}\n{script}"));
         let publishing =
             |common: &str, script: &str| Script::new(&format!("{common}\n{CHANNEL}\n{script}"));
         Self {
-            dispatch: publishing(INBOX, include_str!("lua/dispatch.lua")),
+            dispatch: publishing(&format!("{INBOX}\n{KEYS}"), include_str!("lua/dispatch.lua")),
             read: with(INBOX, include_str!("lua/read.lua")),
             forget: Script::new(include_str!("lua/forget.lua")),
             lease_open: with(LEASES, include_str!("lua/lease_open.lua")),

@@ -101,6 +101,20 @@ async fn a_bad_notice_is_refused_with_its_field_and_limit() {
             "ttl",
             "got 86401s",
         ),
+        (
+            SendNoticeRequest { idempotency_key: long.clone(), ..notice("a", "1") },
+            json!({"userId": "a", "data": 1, "idempotencyKey": long}).to_string(),
+            "idempotency_key",
+            "idempotencyKey",
+            "at most 128 bytes of UTF-8, got 129",
+        ),
+        (
+            SendNoticeRequest { idempotency_key: "k\n".into(), ..notice("a", "1") },
+            r#"{"userId":"a","data":1,"idempotencyKey":"k\n"}"#.into(),
+            "idempotency_key",
+            "idempotencyKey",
+            "control characters",
+        ),
     ];
     for (request, body, field, json_field, expected) in cases {
         let status = grpc.send_notice(request).await.unwrap_err();

@@ -10,5 +10,6 @@ mod openapi;
 mod outage;
 mod presence;
 mod process;
+mod retries;
 mod sending;
 mod standard;

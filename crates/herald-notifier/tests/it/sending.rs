@@ -239,7 +239,6 @@ async fn what_comes_later_is_refused_by_name_over_both() {
     wait_timeout.wait_timeout = Some(duration);
     for (request, field, json) in [
         (with(|r| r.volatile = true), "volatile", r#""volatile":true"#),
-        (with(|r| r.idempotency_key = "k".into()), "idempotency_key", r#""idempotencyKey":"k""#),
         (with(|r| r.wait_for = 2), "wait_for", r#""waitFor":"WAIT_FOR_EMITTED""#),
         (wait_timeout, "wait_timeout", r#""waitTimeout":"1s""#),
     ] {

@@ -1,23 +1,38 @@
 -- Appends a notice to a user's inbox, looks up the user's sessions and tells the gateways that own
 -- one: a single step, so that a session either is among those told or finds the notice.
 --
--- KEYS  1 state · 2 inbox · 3 sessions
+-- KEYS  1 state · 2 inbox · 3 sessions · 4 idempotency keys
 -- ARGV  1 deadline, ms of Redis' clock · 2 epoch for a new state · 3 random part · 4 stored notice
 --       5 how long it is good, ms, or 0 for always · 6 announcement without place and notice
 --       7 what stands before the stored notice in it, or '' if it is too large
---       8 prefix of gateway channels · 9 notices kept · 10 bytes kept · 11 age kept, ms
---       12 life of the state, s
--- gives { now, position, epoch, { session id, session, … }, { gateway id, listeners, … } }
+--       8 prefix of gateway channels · 9 notices kept, and idempotency keys · 10 bytes kept
+--       11 age kept, ms · 12 life of the state, s · 13 idempotency key with its caller, or ''
+--       14 digest of what it stands for · 15 life of a key, ms
+-- gives { now, position, random part, epoch, 1 if it is a duplicate, { session id, session, … },
+--         { gateway id, listeners, … } }
 
 local now = now_ms()
 local refused = late(now, ARGV[1])
 if refused then return refused end
 
+local s = load_state(KEYS[1])
+local sessions = redis.call('HGETALL', KEYS[3])
+local keyed = ARGV[13] ~= ''
+
+-- A key that was used: nothing is written. Whoever lacks that notice finds that the position before
+-- it is not the one they stand at, and reads.
+local used = keyed and find_key(KEYS[4], s and s.e or '', ARGV[13], now - tonumber(ARGV[15]))
+if used then
+  if used.digest ~= ARGV[14] then
+    return redis.error_reply('HERALDKEYUSED the idempotency key was used for another notice')
+  end
+  local message = place(used.position, used.position, used.random) .. ARGV[6] .. IN_INBOX
+  return { now, used.position, used.random, s.e, 1, sessions, tell(sessions, ARGV[8], message) }
+end
+
 local stored = ARGV[4]
 -- Field 5 of herald.wire.v1.StoredNotice, a fixed64.
 if ARGV[5] ~= '0' then stored = stored .. string.char(41) .. fixed(now + tonumber(ARGV[5]), 8) end
-local s = load_state(KEYS[1])
-local sessions = redis.call('HGETALL', KEYS[3])
 if not s then
   s = new_state(ARGV[2])
   redis.call('DEL', KEYS[2])
@@ -38,7 +53,10 @@ redis.call('PEXPIRE', KEYS[2], ARGV[11])
 if s.n == 0 then s.o = position end
 s.l, s.r, s.n, s.b = position, ARGV[3], s.n + 1, s.b + #stored
 save_state(KEYS[1], s, ARGV[12])
+if keyed then
+  keep_key(KEYS[4], s.e, ARGV[13], now, tonumber(ARGV[15]), tonumber(ARGV[9]), position, ARGV[3], ARGV[14])
+end
 
 local message = place(position, previous, ARGV[3]) .. ARGV[6]
 if ARGV[7] ~= '' then message = message .. ARGV[7] .. stored else message = message .. IN_INBOX end
-return { now, position, s.e, sessions, tell(sessions, ARGV[8], message) }
+return { now, position, ARGV[3], s.e, 0, sessions, tell(sessions, ARGV[8], message) }

@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 fn good_for(ttl: Duration) -> Terms {
-    Terms { ttl: Some(ttl) }
+    Terms { ttl: Some(ttl), ..Terms::default() }
 }
 
 const SHORT: Duration = Duration::from_millis(300);

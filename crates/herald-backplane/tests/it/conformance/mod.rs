@@ -10,6 +10,7 @@ pub(crate) mod leases;
 pub(crate) mod limits;
 pub(crate) mod pages;
 pub(crate) mod reaping;
+pub(crate) mod retries;
 pub(crate) mod sessions;
 
 use std::time::Duration;
@@ -78,6 +79,12 @@ macro_rules! conformance {
                 only_what_lapsed_is_reaped_and_once,
                 nobody_reaps_before_a_whole_healthy_lease,
                 a_session_that_moved_on_is_not_reaped;
+            retries:
+                a_retry_answers_with_the_first_one_and_tells_again,
+                a_key_is_of_one_notice_one_user_and_one_caller,
+                of_many_at_once_one_is_appended,
+                a_key_outlives_its_notice_until_it_lapses,
+                the_newest_keys_are_kept;
             sessions:
                 presence_is_in_the_order_asked_and_oldest_first,
                 a_disconnect_takes_that_session_alone,

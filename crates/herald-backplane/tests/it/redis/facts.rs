@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use herald_backplane::{BackplaneError, GatewayEvent, Since};
-use herald_core::{Cursor, GapReason, Place, Position, UserId};
+use herald_backplane::{BackplaneError, GatewayEvent, Key, Since, Terms};
+use herald_core::{Cursor, GapReason, IdempotencyKey, Place, Position, UserId};
 use redis::{Cmd, FromRedisValue, aio::MultiplexedConnection};
 
 use crate::support::{Fixture, PATIENCE, RedisServer, eventually, sent, session, user};
@@ -170,6 +170,46 @@ async fn all_connections_cut_and_scripts_forgotten_is_only_a_pause() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn the_keys_of_a_user_stay_few_and_end_by_themselves() {
+    let server = RedisServer::alone();
+    let fixture = Fixture::on(&server).with_inbox(|inbox| inbox.notices = 10);
+    let notifier = fixture.notifier().await;
+    let alice = user("alice");
+    let mut operator = Operator::of(&fixture).await;
+    let dispatch = async |n: u32| {
+        let key = IdempotencyKey::new(n.to_string()).unwrap();
+        let terms =
+            Terms { key: Some(Key { caller: "c".into(), key }), ..Terms::default() };
+        notifier.dispatch_with(&alice, &sent(n.to_string()), &terms).await.unwrap()
+    };
+    for n in 0..100 {
+        dispatch(n).await;
+    }
+    let keys = operator.key(&fixture, &alice, "keys").await;
+    let fields: usize = operator.ask(&["HLEN", &keys]).await;
+    assert_eq!(fields, 3 + 2 * 10, "counters, and each key with its number");
+    let left: i64 = operator.ask(&["PTTL", &keys]).await;
+    assert!((1..=24 * 3_600_000).contains(&left), "{left}");
+    operator.ask::<()>(&["SCRIPT", "FLUSH"]).await;
+    assert!(dispatch(99).await.duplicate, "scripts may be forgotten, keys are not");
+    // An inbox that began anew does not have what the keys of the old one stand for.
+    let state = operator.key(&fixture, &alice, "state").await;
+    operator.ask::<()>(&["DEL", &state]).await;
+    assert!(!dispatch(99).await.duplicate);
+    assert!(!dispatch(98).await.duplicate && dispatch(99).await.duplicate);
+
+    operator.ask::<()>(&["SET", &keys, "somebody else's"]).await;
+    let terms = Terms {
+        key: Some(Key { caller: String::new(), key: IdempotencyKey::new("k").unwrap() }),
+        ..Terms::default()
+    };
+    let error = notifier.dispatch_with(&alice, &sent("1"), &terms).await.unwrap_err();
+    assert!(matches!(error, BackplaneError::Unusable(_)), "{error}");
+    let page = notifier.read(&alice, Since::Start, 100).await.unwrap();
+    assert_eq!(page.notices.len(), 2, "the refused one was not appended");
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::support::{client::{Client, Event}, eventually, herald::Herald, websoc
 async fn send(herald: &Herald, json: String, ttl: Duration) -> Dispatched {
     let payload = Payload::new(json, 1 << 20).unwrap();
     let notice = Notice { event: EventName::notice(), payload, traceparent: None };
-    let terms = Terms { ttl: Some(ttl) };
+    let terms = Terms { ttl: Some(ttl), ..Terms::default() };
     let alice = UserId::new("alice").unwrap();
     herald.backplane.notifier().dispatch_with(&alice, &notice, &terms).await.unwrap()
 }
