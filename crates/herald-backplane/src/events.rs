@@ -1,7 +1,9 @@
 //! What a gateway hears, and how it waits to be taken.
 
-use herald_core::{Notice, Place, Position, UserId};
-use tokio::sync::mpsc;
+use std::sync::Arc;
+
+use herald_core::{Notice, Place, Position, UserId, VolatileId};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::Clock;
 
@@ -11,6 +13,10 @@ pub enum GatewayEvent {
     /// A notice for a user that has (or just had) a session here. Hints: they may
     /// be missing, late, doubled or out of order.
     Notice(Announced),
+    /// A notice that is in no inbox, for the sessions that this user has here.
+    Volatile(UserId, VolatileNotice),
+    /// A notice that is in no inbox, for every session here.
+    Broadcast(VolatileNotice),
     /// The channel was interrupted and is back, or messages were dropped: any
     /// number of hints may be missing. Every session is in doubt.
     Doubt,
@@ -35,17 +41,66 @@ pub struct Announced {
     pub notice: Option<Notice>,
 }
 
+/// A notice that is in no inbox: whoever does not get it now never does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolatileNotice {
+    /// What it is called.
+    pub id: VolatileId,
+    /// When it was published, in milliseconds since 1970 by the backplane's clock.
+    pub sent_at_ms: u64,
+    /// The notice, whole whatever its size.
+    pub notice: Notice,
+}
+
+/// Bytes of volatile notices that may wait for one gateway. Others are small, or
+/// stay in their inbox.
+const VOLATILE_BYTES: usize = 64 << 20;
+
 /// An event that waits for its gateway.
 #[derive(Debug)]
 pub(crate) struct Queued {
     event: GatewayEvent,
     /// When its notice expires; 0 for never.
     expires_at_ms: u64,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// How many bytes of volatile notices more may wait.
+#[derive(Debug, Clone)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+impl Room {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(VOLATILE_BYTES)))
+    }
+
+    /// Takes what `queued` needs until it is taken, or dropped; false if there is not as
+    /// much.
+    pub(crate) fn hold(&self, queued: &mut Queued) -> bool {
+        let (GatewayEvent::Volatile(_, volatile) | GatewayEvent::Broadcast(volatile)) =
+            &queued.event
+        else {
+            return true;
+        };
+        let bytes = u32::try_from(volatile.notice.payload.bytes().len()).unwrap_or(u32::MAX);
+        queued._room = Arc::clone(&self.0).try_acquire_many_owned(bytes).ok();
+        queued._room.is_some()
+    }
+}
+
+/// Counts an event that a gateway does not get.
+pub(crate) fn count_dropped(reason: &'static str) {
+    metrics::counter!("herald_channel_dropped_total", "reason" => reason).increment(1);
 }
 
 impl Queued {
     pub(crate) fn notice(announced: Announced, expires_at_ms: u64) -> Self {
-        Self { event: GatewayEvent::Notice(announced), expires_at_ms }
+        Self { event: GatewayEvent::Notice(announced), expires_at_ms, _room: None }
+    }
+
+    /// Whether nobody can make good for it from an inbox, or has to.
+    pub(crate) fn is_volatile(&self) -> bool {
+        matches!(self.event, GatewayEvent::Volatile(..) | GatewayEvent::Broadcast(_))
     }
 
     #[cfg(test)]
@@ -61,7 +116,7 @@ impl Queued {
 
 impl From<GatewayEvent> for Queued {
     fn from(event: GatewayEvent) -> Self {
-        Self { event, expires_at_ms: 0 }
+        Self { event, expires_at_ms: 0, _room: None }
     }
 }
 
@@ -80,7 +135,7 @@ impl GatewayEvents {
     /// The next one; `None` after [`GatewayEvent::LeaseLost`] or release. Of a notice
     /// whose time was over while it waited here, only the announcement is left.
     pub async fn next(&mut self) -> Option<GatewayEvent> {
-        let Queued { mut event, expires_at_ms } = self.queue.recv().await?;
+        let Queued { mut event, expires_at_ms, .. } = self.queue.recv().await?;
         if self.clock.is_past(expires_at_ms)
             && let GatewayEvent::Notice(announced) = &mut event
         {

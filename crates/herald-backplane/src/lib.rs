@@ -13,8 +13,8 @@ mod wire;
 
 pub use clock::Clock;
 pub use error::{BackplaneError, LeaseError, OpenError};
-pub use events::{Announced, GatewayEvent, GatewayEvents};
+pub use events::{Announced, GatewayEvent, GatewayEvents, VolatileNotice};
 pub use port::{
     Backplane, BackplaneOptions, Dispatched, GatewayPort, Health, InboxNotice, Key, NotifierPort, Page,
-    Presence, Reaped, Since, Target, Terms,
+    Presence, Reaped, Sent, Since, Target, Terms,
 };

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use herald_core::{
     Cursor, Epoch, GapReason, GatewayId, GatewayName, IdempotencyKey, InboxLimits, Notice, Place,
-    Position, SessionId, SessionRecord, UserId,
+    Position, SessionId, SessionRecord, UserId, VolatileId,
 };
 use tokio::sync::watch;
 
@@ -207,13 +207,24 @@ pub struct Dispatched {
     pub targets: Vec<Target>,
 }
 
+/// What the backplane says about a volatile notice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// What it is called: random, since it has no place.
+    pub id: VolatileId,
+    /// When it was sent, in milliseconds since 1970 by the backplane's clock.
+    pub at_ms: u64,
+    /// Every session that the user had at that very moment.
+    pub targets: Vec<Target>,
+}
+
 /// One session that a notice was meant for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     /// The session.
     pub session: SessionRecord,
     /// Whether its gateway was listening. If not, it may be resubscribing: the
-    /// notice stays in the inbox, where the gateway will look.
+    /// notice stays in the inbox, where the gateway will look; a volatile one is lost.
     pub heard: bool,
 }
 
@@ -367,6 +378,36 @@ impl NotifierPort {
         match self {
             Self::Memory(memory) => memory.dispatch(user, notice, terms),
             Self::Redis(redis) => redis.dispatch(user, notice, terms).await,
+        }
+    }
+
+    /// Looks up the user's sessions and sends `notice` to the gateways that own one,
+    /// whole whatever its size, and without keeping it: at most once, to who is there
+    /// now, unordered against what is dispatched.
+    ///
+    /// # Errors
+    /// [`BackplaneError::Unavailable`]: not sent. [`BackplaneError::Unknown`]: sent or
+    /// not.
+    pub async fn send_volatile(
+        &self,
+        user: &UserId,
+        notice: &Notice,
+    ) -> Result<Sent, BackplaneError> {
+        match self {
+            Self::Memory(memory) => memory.send_volatile(user, notice),
+            Self::Redis(redis) => redis.send_volatile(user, notice).await,
+        }
+    }
+
+    /// Sends `notice` to every gateway whose lease is good, for all of its sessions,
+    /// and without keeping it. Gives how many of them were listening.
+    ///
+    /// # Errors
+    /// As of [`NotifierPort::send_volatile`].
+    pub async fn broadcast(&self, notice: &Notice) -> Result<usize, BackplaneError> {
+        match self {
+            Self::Memory(memory) => memory.broadcast(notice),
+            Self::Redis(redis) => redis.broadcast(notice).await,
         }
     }
 

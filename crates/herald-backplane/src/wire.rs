@@ -5,17 +5,21 @@ use std::time::Duration;
 use bytes::{BufMut, Bytes, BytesMut};
 use herald_core::{
     Device, EventName, GatewayId, GatewayName, Namespace, Notice, Payload, Place, Position,
-    SessionId, SessionRecord, Transport, UserId,
+    SessionId, SessionRecord, Transport, UserId, VolatileId,
 };
 use herald_proto::wire::{
-    ChannelMessage, StoredNotice, StoredSession, channel_message::Body,
+    self, ChannelMessage, StoredNotice, StoredSession, channel_message::Body,
 };
 use prost::Message;
 
-use crate::{Announced, BackplaneError, events::Queued};
+use crate::{Announced, BackplaneError, GatewayEvent, VolatileNotice, events::Queued};
 
-/// The version that this build writes on channels, and the highest that it reads.
-const CHANNEL_VERSION: u32 = 1;
+/// The highest version of channel messages that this build reads.
+const CHANNEL_VERSION: u32 = 2;
+/// The version that announcements are written with.
+const ANNOUNCEMENT: u32 = 1;
+/// The version that volatile notices are written with.
+const VOLATILE: u32 = 2;
 
 /// What is stored or was received cannot be read.
 fn unreadable(what: &str, why: impl std::fmt::Display) -> BackplaneError {
@@ -27,13 +31,16 @@ pub(crate) const EXPIRY_BYTES: usize = 1 + 8;
 
 /// A notice as it stands in an inbox, but for its expiry: see [`append_expiry`].
 pub(crate) fn encode_notice(notice: &Notice) -> Vec<u8> {
-    let stored = StoredNotice {
+    stored(notice).encode_to_vec()
+}
+
+fn stored(notice: &Notice) -> StoredNotice {
+    StoredNotice {
         event: notice.event.as_str().to_owned(),
         payload: notice.payload.bytes().clone(),
         traceparent: notice.traceparent.clone().unwrap_or_default(),
         expires_at_ms: 0,
-    };
-    stored.encode_to_vec()
+    }
 }
 
 /// Completes a stored notice once it is known when it expires. The scripts do the same.
@@ -132,11 +139,43 @@ fn text(bytes: &[u8]) -> Result<&str, BackplaneError> {
 /// and the body.
 pub(crate) fn encode_announcement(user: &UserId) -> Vec<u8> {
     let message = ChannelMessage {
-        version: CHANNEL_VERSION,
+        version: ANNOUNCEMENT,
         user_id: user.as_str().to_owned(),
         ..Default::default()
     };
     message.encode_to_vec()
+}
+
+/// A volatile notice for the sessions of a user, or for everybody's; but for its
+/// time, which whoever publishes appends.
+pub(crate) fn encode_volatile(user: Option<&UserId>, id: VolatileId, notice: &Notice) -> Vec<u8> {
+    let volatile = wire::Volatile {
+        id: Bytes::copy_from_slice(&id.0.to_be_bytes()),
+        notice: Some(stored(notice)),
+    };
+    let message = ChannelMessage {
+        position: Position::ZERO.to_string(),
+        previous: Position::ZERO.to_string(),
+        version: VOLATILE,
+        user_id: user.map_or("*", UserId::as_str).to_owned(),
+        body: Some(match user {
+            Some(_) => Body::Volatile(volatile),
+            None => Body::Broadcast(volatile),
+        }),
+        ..Default::default()
+    };
+    message.encode_to_vec()
+}
+
+fn volatile(volatile: wire::Volatile, sent_at_ms: u64) -> Result<VolatileNotice, BackplaneError> {
+    let what = "a volatile notice";
+    let id = volatile.id.as_ref().try_into().map_err(|error| unreadable(what, error))?;
+    let stored = volatile.notice.ok_or_else(|| unreadable(what, "there is none"))?;
+    Ok(VolatileNotice {
+        id: VolatileId(u128::from_be_bytes(id)),
+        sent_at_ms,
+        notice: notice(stored)?,
+    })
 }
 
 /// What stands in an announcement right before a stored notice of that many bytes.
@@ -155,12 +194,21 @@ pub(crate) fn decode_message(message: Bytes) -> Result<Queued, BackplaneError> {
     let message = ChannelMessage::decode(message).map_err(|error| unreadable(what, error))?;
     let position = |text: &str| text.parse::<Position>().map_err(|error| unreadable(what, error));
     let user = UserId::new(&message.user_id).map_err(|error| unreadable(what, error))?;
+    let sent_at_ms = message.sent_at_ms;
     let (notice, expires_at_ms) = match message.body {
-        Some(Body::Notice(stored)) if message.version <= CHANNEL_VERSION => {
+        Some(_) if message.version > CHANNEL_VERSION => (None, 0),
+        Some(Body::Notice(stored)) => {
             let expires_at_ms = stored.expires_at_ms;
             (Some(notice(stored)?), expires_at_ms)
         }
-        _ => (None, 0),
+        Some(Body::Volatile(body)) => {
+            let notice = volatile(body, sent_at_ms)?;
+            return Ok(GatewayEvent::Volatile(user, notice).into());
+        }
+        Some(Body::Broadcast(body)) => {
+            return Ok(GatewayEvent::Broadcast(volatile(body, sent_at_ms)?).into());
+        }
+        Some(Body::InInbox(_)) | None => (None, 0),
     };
     let place = Place { position: position(&message.position)?, random: message.random };
     let previous = position(&message.previous)?;
@@ -171,7 +219,6 @@ pub(crate) fn decode_message(message: Bytes) -> Result<Queued, BackplaneError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::GatewayEvent;
 
     fn a_notice() -> Notice {
         Notice {
@@ -223,6 +270,36 @@ mod tests {
         let parts = [&encode_announcement(&user)[..], b":\0"];
         let (announced, _) = announced(completed("12-3", "0-0", 7, &parts));
         assert_eq!(announced.notice, None);
+    }
+
+    #[test]
+    fn a_volatile_notice_is_read_as_it_was_written() {
+        let (user, id) = (UserId::new("alice").unwrap(), VolatileId::random());
+        let expected = VolatileNotice { id, sent_at_ms: 5, notice: a_notice() };
+        let completed = |user| {
+            let mut message = encode_volatile(user, id, &a_notice());
+            message.push(81);
+            message.extend(5_u64.to_le_bytes());
+            decode_message(message.into()).unwrap().into_event()
+        };
+        let event = completed(Some(&user));
+        assert_eq!(event, GatewayEvent::Volatile(user.clone(), expected.clone()));
+        assert_eq!(completed(None), GatewayEvent::Broadcast(expected));
+    }
+
+    /// What the gateways before version 2 did.
+    #[test]
+    fn to_an_older_gateway_a_volatile_notice_is_a_hint() {
+        for user in [Some(UserId::new("alice").unwrap()), None] {
+            let message = encode_volatile(user.as_ref(), VolatileId::random(), &a_notice());
+            let mut message = ChannelMessage::decode(&message[..]).unwrap();
+            assert!(message.version > ANNOUNCEMENT);
+            // A body that a gateway does not know is none to it.
+            message.body = None;
+            let (announced, _) = announced(message.encode_to_vec().into());
+            assert_eq!((announced.notice, announced.previous), (None, Position::ZERO));
+            assert_eq!(announced.user, user.unwrap_or(UserId::new("*").unwrap()));
+        }
     }
 
     #[test]

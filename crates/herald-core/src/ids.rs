@@ -72,6 +72,11 @@ id!(
     Epoch, u64, 16, "epoch"
 );
 
+id!(
+    /// A volatile notice, which has no place in an inbox to be named by.
+    VolatileId, u128, 32, "id of a volatile notice"
+);
+
 #[cfg(test)]
 mod tests {
     use super::*;

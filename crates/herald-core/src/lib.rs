@@ -6,7 +6,7 @@
 //! | user | [`UserId`] |
 //! | session | [`SessionId`], [`SessionRecord`] |
 //! | gateway, lease | [`GatewayId`], [`GatewayName`] |
-//! | notice | [`Notice`], [`NoticeId`], [`EventName`], [`Payload`] |
+//! | notice | [`Notice`], [`NoticeId`], [`VolatileId`], [`EventName`], [`Payload`] |
 //! | position, cursor | [`Position`], [`Place`], [`Cursor`] |
 //! | what a client missed | [`GapReason`] |
 
@@ -22,7 +22,7 @@ pub mod session;
 
 pub use cursor::{Cursor, CursorError};
 pub use gap::GapReason;
-pub use ids::{Epoch, GatewayId, IdError, SessionId};
+pub use ids::{Epoch, GatewayId, IdError, SessionId, VolatileId};
 pub use limits::{ConnectionLimits, InboxLimits};
 pub use names::{
     Device, EventName, GatewayName, IdempotencyKey, NameError, Namespace, UserId,

@@ -156,8 +156,9 @@ impl NoticeService for Grpc {
         &self,
         request: Request<api::BroadcastRequest>,
     ) -> Result<Response<api::BroadcastResponse>, Status> {
-        let (call, _) = self.begin(Rpc::Broadcast, request);
-        Ok(call.run(async { Err(validate::not_offered_rpc(Rpc::Broadcast)) }).await?)
+        let (call, request) = self.begin(Rpc::Broadcast, request);
+        let response = call.run(send::broadcast(&self.context, &call, request)).await?;
+        Ok(Response::new(response))
     }
 }
 

@@ -140,7 +140,11 @@ async fn disconnect_user(State(http): State<Http>, mut request: Request) -> Resp
 
 async fn broadcast(State(http): State<Http>, mut request: Request) -> Response {
     let call = http.begin(Rpc::Broadcast, &mut request);
-    not_offered(&call, Rpc::Broadcast).await
+    let result = call.run(async {
+        let request = request::broadcast(&http.body(request).await?)?;
+        send::broadcast(&http.context, &call, request).await
+    });
+    answer::json(result.await.as_ref().map(answer::Broadcast::from))
 }
 
 async fn not_offered(call: &Call, rpc: Rpc) -> Response {

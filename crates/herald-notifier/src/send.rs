@@ -1,7 +1,8 @@
-//! One notice: into the inbox and to the gateways that own a session of its user.
+//! One notice: into the inbox and to the gateways that own a session of its user. A volatile one
+//! only to the gateways.
 
-use herald_backplane::{Dispatched, Target};
-use herald_core::{Notice, NoticeId};
+use herald_backplane::{Dispatched, Sent, Target};
+use herald_core::{EventName, Notice, NoticeId, Payload};
 use herald_proto::{
     api::{self, Outcome, SessionState},
     time::timestamp_from_unix_ms,
@@ -15,7 +16,7 @@ use crate::{
     error::{Error, Work},
     field::Path,
     metrics,
-    validate::{self, Sendable},
+    validate::{self, Sendable, Way},
 };
 
 /// Serves SendNotice.
@@ -32,21 +33,41 @@ pub(crate) async fn send_notice(
     result
 }
 
-/// Sends what was checked. Success means accepted.
+/// Sends what was checked. Success means accepted, or sent.
 pub(crate) async fn send(
     context: &Context,
     call: &Call,
-    Sendable { user, event, payload, terms }: Sendable,
+    Sendable { user, event, payload, way }: Sendable,
 ) -> Result<api::SendNoticeResponse, Error> {
     if call.is_late() {
         return Err(Error::NotTried);
     }
     let notice = Notice { event, payload, traceparent: current_traceparent() };
     let started = Instant::now();
-    let dispatch = context.port.dispatch_with(&user, &notice, &terms);
-    let dispatched = call.backplane(Work::Send, dispatch).await?;
+    let response = match way {
+        Way::Durable(terms) => {
+            let dispatch = context.port.dispatch_with(&user, &notice, &terms);
+            accepted(call.backplane(Work::Send, dispatch).await?)
+        }
+        Way::Volatile => {
+            sent(call.backplane(Work::Send, context.port.send_volatile(&user, &notice)).await?)
+        }
+    };
     metrics::dispatched(started.elapsed());
-    Ok(response(dispatched))
+    Ok(response)
+}
+
+/// Serves Broadcast.
+pub(crate) async fn broadcast(
+    context: &Context,
+    call: &Call,
+    request: api::BroadcastRequest,
+) -> Result<api::BroadcastResponse, Error> {
+    let (event, payload): (EventName, Payload) =
+        validate::broadcast(request, &Path::root(call.names()), &context.limits)?;
+    let notice = Notice { event, payload, traceparent: current_traceparent() };
+    let told = call.backplane(Work::Send, context.port.broadcast(&notice)).await?;
+    Ok(api::BroadcastResponse { gateways_told: u32::try_from(told).unwrap_or(u32::MAX) })
 }
 
 /// Counts what became of a notice.
@@ -62,8 +83,24 @@ pub(crate) fn count(result: &Result<api::SendNoticeResponse, Error>) {
     }
 }
 
-fn response(dispatched: Dispatched) -> api::SendNoticeResponse {
-    let Dispatched { place, duplicate, at_ms, mut targets, .. } = dispatched;
+fn accepted(dispatched: Dispatched) -> api::SendNoticeResponse {
+    let Dispatched { place, duplicate, at_ms, targets, .. } = dispatched;
+    let outcome = if targets.is_empty() { Outcome::Offline } else { Outcome::Accepted };
+    response(NoticeId(place).to_string(), duplicate, outcome, at_ms, targets)
+}
+
+fn sent(Sent { id, at_ms, targets }: Sent) -> api::SendNoticeResponse {
+    let outcome = if targets.is_empty() { Outcome::NoSession } else { Outcome::Sent };
+    response(id.to_string(), false, outcome, at_ms, targets)
+}
+
+fn response(
+    notice_id: String,
+    duplicate: bool,
+    outcome: Outcome,
+    at_ms: u64,
+    mut targets: Vec<Target>,
+) -> api::SendNoticeResponse {
     targets.sort_by_key(|target| target.session.connected_at_ms);
     let (heard, unheard): (Vec<_>, Vec<_>) = targets.iter().partition(|target| target.heard);
     let counts = api::SessionCounts {
@@ -71,9 +108,8 @@ fn response(dispatched: Dispatched) -> api::SendNoticeResponse {
         unheard: count_of(&unheard),
         ..Default::default()
     };
-    let outcome = if targets.is_empty() { Outcome::Offline } else { Outcome::Accepted };
     api::SendNoticeResponse {
-        notice_id: NoticeId(place).to_string(),
+        notice_id,
         duplicate,
         outcome: outcome.into(),
         // Nothing beyond acceptance can be asked for yet.
@@ -104,7 +140,7 @@ fn session(Target { session, heard }: Target, at_ms: u64) -> api::SessionOutcome
 mod tests {
     use herald_core::{
         Device, Epoch, GatewayId, GatewayName, Namespace, Place, Position, SessionId,
-        SessionRecord, Transport,
+        SessionRecord, Transport, VolatileId,
     };
 
     use super::*;
@@ -127,7 +163,7 @@ mod tests {
     fn answer(targets: Vec<Target>) -> api::SendNoticeResponse {
         let position = Position { ms: 1_000, seq: 2 };
         let place = Place { position, random: 0xab };
-        response(Dispatched { place, epoch: Epoch(1), duplicate: false, at_ms: 1_000, targets })
+        accepted(Dispatched { place, epoch: Epoch(1), duplicate: false, at_ms: 1_000, targets })
     }
 
     #[test]
@@ -154,6 +190,18 @@ mod tests {
         assert_eq!(first.device.as_deref(), Some("laptop"));
         assert_eq!(answer.sessions[1].device, None);
         assert_eq!(first.time, Some(timestamp_from_unix_ms(1_000)));
+    }
+
+    #[test]
+    fn a_volatile_notice_is_sent_or_nobody_is_there() {
+        let sent = |targets| sent(Sent { id: VolatileId(0xab), at_ms: 1_000, targets });
+        let nobody = sent(vec![]);
+        assert_eq!(nobody.outcome(), Outcome::NoSession);
+        assert_eq!(nobody.notice_id, "000000000000000000000000000000ab");
+        let somebody = sent(vec![target(1, true), target(2, false)]);
+        assert_eq!(somebody.outcome(), Outcome::Sent);
+        let counts = somebody.counts.unwrap();
+        assert_eq!((counts.accepted, counts.unheard), (1, 1));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{fmt::Display, time::Duration};
 use herald_backplane::{Key, Since, Terms};
 use herald_core::{Cursor, EventName, IdempotencyKey, Payload, UserId};
 use herald_proto::{
-    api::{self, WaitFor, send_notice_request},
+    api::{self, WaitFor, broadcast_request, send_notice_request},
     json::value_to_json,
     time::{DurationError, duration_from_std, duration_to_std},
 };
@@ -27,8 +27,7 @@ const REF_BYTES: usize = 128;
 const PRESENCE_USERS: usize = 1_000;
 
 /// Fields of a notice that this version does not offer, and whether a request asks for them.
-const NOT_OFFERED: [(&str, IsAsked); 3] = [
-    ("volatile", |request| request.volatile),
+const NOT_OFFERED: [(&str, IsAsked); 2] = [
     ("wait_for", |request| !matches!(request.wait_for(), WaitFor::Unspecified | WaitFor::Accepted)),
     ("wait_timeout", |request| request.wait_timeout.is_some()),
 ];
@@ -61,7 +60,16 @@ pub(crate) struct Sendable {
     pub(crate) user: UserId,
     pub(crate) event: EventName,
     pub(crate) payload: Payload,
-    pub(crate) terms: Terms,
+    pub(crate) way: Way,
+}
+
+/// Which way it goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Into the inbox, on these terms.
+    Durable(Terms),
+    /// To who is there now.
+    Volatile,
 }
 
 /// Checks one notice; `at` is where it stands in the request.
@@ -82,10 +90,10 @@ pub(crate) fn notice(
         .collect();
 
     let user = violations.check(at.field("user_id"), UserId::new(&request.user_id));
-    let event = match request.event.as_str() {
-        "" => Some(EventName::notice()),
-        event => violations.check(at.field("event"), EventName::new(event)),
-    };
+    let event = event(&request.event, at, &mut violations);
+    if request.volatile {
+        volatile(&request, at, &mut violations);
+    }
     let payload = payload(request.payload, at, limits, &mut violations);
     let ttl = request.ttl.and_then(|given| {
         violations.check(at.field("ttl"), ttl(&given, limits.inbox_age))
@@ -102,10 +110,26 @@ pub(crate) fn notice(
     }
     match (user, event, payload) {
         (Some(user), Some(event), Some(payload)) => {
-            Ok(Sendable { user, event, payload, terms: Terms { ttl, key } })
+            let terms = Terms { ttl, key };
+            let way = if request.volatile { Way::Volatile } else { Way::Durable(terms) };
+            Ok(Sendable { user, event, payload, way })
         }
         // Each absence was noted as a violation.
         _ => Err(Error::Internal),
+    }
+}
+
+/// What makes no sense for a notice that is not kept.
+fn volatile(request: &api::SendNoticeRequest, at: &Path<'_>, violations: &mut Violations) {
+    let waits = !matches!(request.wait_for(), WaitFor::Unspecified | WaitFor::Accepted);
+    for (field, is_set) in [
+        ("ttl", request.ttl.is_some()),
+        ("idempotency_key", !request.idempotency_key.is_empty()),
+        ("wait_for", waits),
+    ] {
+        if is_set {
+            violations.add(at.field(field), "must not be combined with volatile");
+        }
     }
 }
 
@@ -124,6 +148,31 @@ fn ttl(given: &prost_types::Duration, longest: Duration) -> Result<Duration, Str
         return Err(wrong(given));
     }
     Ok(ttl)
+}
+
+/// Checks a broadcast.
+pub(crate) fn broadcast(
+    request: api::BroadcastRequest,
+    at: &Path<'_>,
+    limits: &Limits,
+) -> Result<(EventName, Payload), Error> {
+    let mut violations = Violations::default();
+    let event = event(&request.event, at, &mut violations);
+    let given = request.payload.map(|payload| match payload {
+        broadcast_request::Payload::Data(data) => send_notice_request::Payload::Data(data),
+        broadcast_request::Payload::Json(json) => send_notice_request::Payload::Json(json),
+    });
+    let payload = payload(given, at, limits, &mut violations);
+    violations.finish()?;
+    // Each absence was noted as a violation.
+    event.zip(payload).ok_or(Error::Internal)
+}
+
+fn event(event: &str, at: &Path<'_>, violations: &mut Violations) -> Option<EventName> {
+    match event {
+        "" => Some(EventName::notice()),
+        event => violations.check(at.field("event"), EventName::new(event)),
+    }
 }
 
 fn payload(
@@ -339,14 +388,31 @@ mod tests {
     }
 
     #[test]
+    fn volatile_goes_with_nothing_that_needs_keeping() {
+        let plain = api::SendNoticeRequest { volatile: true, ..request("1") };
+        assert_eq!(check(plain.clone()).unwrap().way, Way::Volatile);
+        let all = api::SendNoticeRequest {
+            ttl: Some(prost_types::Duration { seconds: 1, nanos: 0 }),
+            idempotency_key: "k".into(),
+            wait_for: WaitFor::Emitted.into(),
+            ..plain
+        };
+        let why = "must not be combined with volatile";
+        let expected =
+            ["ttl", "idempotency_key", "wait_for"].map(|field| (field.to_owned(), why.to_owned()));
+        assert_eq!(violations(check(all).unwrap_err()), expected);
+    }
+
+    #[test]
     fn a_ttl_is_above_zero_and_at_most_the_inboxs_age() {
         let ask = |seconds, nanos| {
             let ttl = Some(prost_types::Duration { seconds, nanos });
             check(api::SendNoticeRequest { ttl, ..request("1") })
         };
         for (seconds, nanos, ms) in [(0, 1_000_000, 1), (1, 500_000_000, 1_500), (60, 0, 60_000)] {
-            let ttl = ask(seconds, nanos).unwrap().terms.ttl;
-            assert_eq!(ttl, Some(Duration::from_millis(ms)));
+            let ttl = Some(Duration::from_millis(ms));
+            let way = Way::Durable(Terms { ttl, ..Terms::default() });
+            assert_eq!(ask(seconds, nanos).unwrap().way, way);
         }
         let limits = "must be from 0.001s to 60s, which is the inbox's age, got ";
         for (seconds, nanos, got) in [
@@ -360,14 +426,13 @@ mod tests {
             let expected = ("ttl".to_owned(), format!("{limits}{got}"));
             assert_eq!(violations(ask(seconds, nanos).unwrap_err()), [expected]);
         }
-        assert_eq!(check(request("1")).unwrap().terms.ttl, None);
+        assert_eq!(check(request("1")).unwrap().way, Way::Durable(Terms::default()));
     }
 
     #[test]
     fn what_is_not_offered_is_refused_by_name_and_never_ignored() {
         type Ask = fn(&mut api::SendNoticeRequest);
-        let asked: [(&str, Ask); 5] = [
-            ("volatile", |r| r.volatile = true),
+        let asked: [(&str, Ask); 4] = [
             ("wait_for", |r| r.wait_for = WaitFor::Emitted.into()),
             ("wait_for", |r| r.wait_for = WaitFor::AckedAny.into()),
             ("wait_for", |r| r.wait_for = WaitFor::AckedAll.into()),

@@ -3,7 +3,10 @@
 use herald_core::GatewayId;
 use tokio::sync::mpsc::{self, OwnedPermit, error::TrySendError};
 
-use crate::{Clock, GatewayEvent, GatewayEvents, events::Queued};
+use crate::{
+    Clock, GatewayEvent, GatewayEvents,
+    events::{Queued, Room, count_dropped},
+};
 
 /// A bounded channel on which a doubt and the end always find room: their
 /// places are reserved before they are needed, so that neither has to wait for
@@ -16,6 +19,7 @@ pub(super) struct Channel {
     /// absent and the channel is full, that doubt is still unread.
     doubt: Option<OwnedPermit<Queued>>,
     end: OwnedPermit<Queued>,
+    room: Room,
 }
 
 impl Channel {
@@ -25,7 +29,7 @@ impl Channel {
         let reserve =
             || sender.clone().try_reserve_owned().expect("a new channel has room for two");
         let (doubt, end) = (Some(reserve()), reserve());
-        (Self { gateway, sender, doubt, end }, GatewayEvents::new(receiver, Clock::System))
+        (Self { gateway, sender, doubt, end, room: Room::new() }, GatewayEvents::new(receiver, Clock::System))
     }
 
     /// Whether anybody listens.
@@ -37,6 +41,9 @@ impl Channel {
     /// `event` is dropped and the gateway will hear that it has to doubt: a
     /// doubt that it reads after this call returned, and so covers the drop.
     pub(super) fn tell(&mut self, event: Queued) -> bool {
+        if event.is_volatile() {
+            return self.tell_volatile(event);
+        }
         // The doubt's place comes first, before notices fill the last one.
         if self.doubt.is_none() {
             self.doubt = self.sender.clone().try_reserve_owned().ok();
@@ -45,11 +52,27 @@ impl Channel {
             Ok(()) => true,
             Err(TrySendError::Closed(_)) => false,
             Err(TrySendError::Full(_)) => {
-                metrics::counter!("herald_channel_dropped_total", "reason" => "full").increment(1);
+                count_dropped("full");
                 if let Some(permit) = self.doubt.take() {
                     tracing::warn!(gateway = %self.gateway, "gateway's channel is full, notices are dropped");
                     permit.send(GatewayEvent::Doubt.into());
                 }
+                true
+            }
+        }
+    }
+
+    /// Nothing that is read would make good for a volatile notice: no doubt follows.
+    fn tell_volatile(&self, mut event: Queued) -> bool {
+        if !self.room.hold(&mut event) {
+            count_dropped("full_volatile");
+            return self.is_heard();
+        }
+        match self.sender.try_send(event) {
+            Ok(()) => true,
+            Err(TrySendError::Closed(_)) => false,
+            Err(TrySendError::Full(_)) => {
+                count_dropped("full_volatile");
                 true
             }
         }
@@ -99,6 +122,28 @@ mod tests {
         channel.tell(notice(9).into());
         assert_eq!(events.next().await, Some(GatewayEvent::Doubt));
         assert_eq!(events.next().await, Some(notice(9)));
+    }
+
+    #[tokio::test]
+    async fn a_volatile_notice_that_finds_no_room_is_dropped_without_a_doubt() {
+        let (mut channel, mut events) = Channel::open(GatewayId(1), 1);
+        let broadcast = |bytes: usize| {
+            let payload = herald_core::Payload::from_trusted(vec![b'0'; bytes].into());
+            let event = herald_core::EventName::notice();
+            let notice = herald_core::Notice { event, payload, traceparent: None };
+            let id = herald_core::VolatileId::random();
+            GatewayEvent::Broadcast(crate::VolatileNotice { id, sent_at_ms: 1, notice })
+        };
+        assert!(channel.tell(broadcast(65 << 20).into()), "too large in bytes");
+        let first = broadcast(40 << 20);
+        assert!(channel.tell(first.clone().into()));
+        assert!(channel.tell(broadcast(1).into()), "too many");
+        assert_eq!(events.next().await, Some(first));
+        let second = broadcast(40 << 20);
+        assert!(channel.tell(second.clone().into()), "what was taken makes room");
+        assert_eq!(events.next().await, Some(second));
+        assert!(channel.tell(notice(1).into()));
+        assert_eq!(events.next().await, Some(notice(1)), "no doubt in between");
     }
 
     #[tokio::test]

@@ -132,6 +132,13 @@ impl Leases {
         targets.collect()
     }
 
+    /// Tells every gateway whose lease is good; gives how many of them listen.
+    pub(super) fn tell_all(&mut self, now: Instant, event: impl Fn() -> Queued) -> usize {
+        let alive: Vec<_> =
+            self.held.keys().copied().filter(|id| self.is_alive(*id, now)).collect();
+        alive.into_iter().filter(|id| self.tell(*id, event())).count()
+    }
+
     /// Tells one gateway and returns whether it listens.
     pub(super) fn tell(&mut self, id: GatewayId, event: Queued) -> bool {
         let channel = self.held.get_mut(&id).and_then(|lease| lease.channel.as_mut());

@@ -19,6 +19,7 @@ use std::{
 
 use herald_core::{
     Cursor, GatewayId, GatewayName, InboxLimits, Notice, SessionId, SessionRecord, UserId,
+    VolatileId,
 };
 use tokio::sync::watch;
 
@@ -30,8 +31,8 @@ use self::{
     registry::Registry,
 };
 use crate::{
-    Announced, BackplaneError, BackplaneOptions, Dispatched, GatewayEvents, Health, LeaseError, Page,
-    Presence, Reaped, Since, Terms, events::Queued, wire,
+    Announced, BackplaneError, BackplaneOptions, Dispatched, GatewayEvent, GatewayEvents, Health,
+    LeaseError, Page, Presence, Reaped, Sent, Since, Terms, VolatileNotice, events::Queued, wire,
 };
 
 /// Records that one round of reaping looks at to free their memory.
@@ -173,6 +174,33 @@ impl Memory {
         Ok(Dispatched { place, epoch, duplicate: false, at_ms, targets })
     }
 
+    /// See [`crate::NotifierPort::send_volatile`].
+    ///
+    /// # Errors
+    /// [`BackplaneError::Unusable`] for a notice that cannot be sent.
+    pub fn send_volatile(&self, user: &UserId, notice: &Notice) -> Result<Sent, BackplaneError> {
+        let now = Now::read();
+        let volatile = volatile(notice, now)?;
+        let mut state = self.state();
+        let State { registry, leases } = &mut *state;
+        let targets = registry.get(user, now).map(|record| {
+            let event = || GatewayEvent::Volatile(user.clone(), volatile.clone()).into();
+            leases.tell_owners(record, event)
+        });
+        Ok(Sent { id: volatile.id, at_ms: now.ms, targets: targets.unwrap_or_default() })
+    }
+
+    /// See [`crate::NotifierPort::broadcast`].
+    ///
+    /// # Errors
+    /// [`BackplaneError::Unusable`] for a notice that cannot be sent.
+    pub fn broadcast(&self, notice: &Notice) -> Result<usize, BackplaneError> {
+        let now = Now::read();
+        let volatile = volatile(notice, now)?;
+        let event = || GatewayEvent::Broadcast(volatile.clone()).into();
+        Ok(self.state().leases.tell_all(now.instant, event))
+    }
+
     /// See [`crate::NotifierPort::read`].
     ///
     /// # Errors
@@ -231,6 +259,12 @@ impl Memory {
     fn state(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// With a copy of its own: the sender's may be a slice of a much larger request.
+fn volatile(notice: &Notice, now: Now) -> Result<VolatileNotice, BackplaneError> {
+    let (notice, _) = wire::decode_notice(wire::encode_notice(notice).into())?;
+    Ok(VolatileNotice { id: VolatileId::random(), sent_at_ms: now.ms, notice })
 }
 
 impl State {

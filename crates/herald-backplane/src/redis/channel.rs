@@ -18,16 +18,21 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Redis, backoff::Backoff, error::classify};
-use crate::{BackplaneError, GatewayEvent, events::Queued, wire};
+use crate::{
+    BackplaneError, GatewayEvent,
+    events::{Queued, Room, count_dropped},
+    wire,
+};
 
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
 /// Shared between the connection's reader and the task that supervises it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Line {
     /// Messages were dropped since this was last looked at.
     missed: AtomicBool,
     wake: Notify,
+    room: Room,
 }
 
 /// Subscribes to the channel of `id`, confirmed by Redis, and keeps the
@@ -38,7 +43,8 @@ pub(super) async fn open(
     events: mpsc::Sender<Queued>,
     stop: CancellationToken,
 ) -> Result<(), BackplaneError> {
-    let line = Arc::new(Line::default());
+    let line = Line { missed: AtomicBool::new(false), wake: Notify::new(), room: Room::new() };
+    let line = Arc::new(line);
     let connection = subscribe(redis, id, &events, &line).await?;
     let supervise = supervise(redis.clone(), id, events, line, connection);
     tokio::spawn(stop.run_until_cancelled_owned(supervise));
@@ -137,10 +143,17 @@ fn receive(push: PushInfo, events: &mpsc::Sender<Queued>, line: &Line) {
     let dropped = match (push.kind, push.data.into_iter().nth(1)) {
         (PushKind::Message, Some(Value::BulkString(message))) => {
             match wire::decode_message(Bytes::from(message)) {
-                Ok(queued) => match events.try_send(queued) {
-                    Ok(()) => return,
-                    Err(_) => "full",
-                },
+                Ok(mut queued) => {
+                    let volatile = queued.is_volatile();
+                    if line.room.hold(&mut queued) && events.try_send(queued).is_ok() {
+                        return;
+                    }
+                    if volatile {
+                        // There is nothing to read that would make good for it.
+                        return count_dropped("full_volatile");
+                    }
+                    "full"
+                }
                 Err(error) => {
                     tracing::warn!(%error, "message dropped");
                     "unreadable"
@@ -153,7 +166,7 @@ fn receive(push: PushInfo, events: &mpsc::Sender<Queued>, line: &Line) {
         }
         _ => return,
     };
-    metrics::counter!("herald_channel_dropped_total", "reason" => dropped).increment(1);
+    count_dropped(dropped);
     line.missed.store(true, Ordering::Release);
     line.wake.notify_one();
 }

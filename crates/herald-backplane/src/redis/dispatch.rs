@@ -11,8 +11,8 @@ use crate::{BackplaneError, Dispatched, Key, Target, Terms, wire};
 /// What `dispatch.lua` gives: now, position, random part, epoch, whether it is a duplicate, sessions,
 /// listeners by gateway.
 type Answer = (u64, String, String, String, bool, Sessions, Listeners);
-type Sessions = Vec<(Vec<u8>, Vec<u8>)>;
-type Listeners = Vec<(String, u64)>;
+pub(super) type Sessions = Vec<(Vec<u8>, Vec<u8>)>;
+pub(super) type Listeners = Vec<(String, u64)>;
 
 impl Redis {
     pub(crate) async fn dispatch(
@@ -64,7 +64,10 @@ impl Redis {
 }
 
 /// The sessions that were looked up, each with whether its gateway was listening.
-fn targets(sessions: &Sessions, listeners: Listeners) -> Result<Vec<Target>, BackplaneError> {
+pub(super) fn targets(
+    sessions: &Sessions,
+    listeners: Listeners,
+) -> Result<Vec<Target>, BackplaneError> {
     let heard: HashMap<GatewayId, bool> = listeners
         .into_iter()
         .map(|(gateway, count)| Ok((gateway.parse()?, count > 0)))

@@ -17,6 +17,7 @@ mod lanes;
 mod lease;
 mod presence;
 mod reap;
+mod volatile;
 
 use std::{sync::Arc, time::Duration};
 
@@ -52,6 +53,8 @@ struct Inner {
 #[derive(Debug)]
 struct Scripts {
     dispatch: Script,
+    volatile: Script,
+    broadcast: Script,
     read: Script,
     forget: Script,
     lease_open: Script,
@@ -70,6 +73,8 @@ impl Scripts {
             |common: &str, script: &str| Script::new(&format!("{common}\n{CHANNEL}\n{script}"));
         Self {
             dispatch: publishing(&format!("{INBOX}\n{KEYS}"), include_str!("lua/dispatch.lua")),
+            volatile: publishing(INBOX, include_str!("lua/volatile.lua")),
+            broadcast: publishing(LEASES, include_str!("lua/broadcast.lua")),
             read: with(INBOX, include_str!("lua/read.lua")),
             forget: Script::new(include_str!("lua/forget.lua")),
             lease_open: with(LEASES, include_str!("lua/lease_open.lua")),

@@ -251,6 +251,19 @@ impl<'a> TryFrom<&'a api::ListNoticesResponse> for ListNotices<'a> {
     }
 }
 
+/// Answers Broadcast.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Broadcast {
+    gateways_told: u32,
+}
+
+impl From<&api::BroadcastResponse> for Broadcast {
+    fn from(response: &api::BroadcastResponse) -> Self {
+        Self { gateways_told: response.gateways_told }
+    }
+}
+
 /// Answers BatchGetPresence.
 #[derive(Serialize)]
 pub(super) struct BatchGetPresence<'a> {

@@ -7,7 +7,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use herald_proto::{
-    api::{self, WaitFor, send_notice_request::Payload},
+    api::{self, WaitFor, broadcast_request, send_notice_request::Payload},
     time::parse_duration,
 };
 use prost_types::Duration;
@@ -36,6 +36,16 @@ pub(super) fn batch(body: &Bytes) -> Result<Vec<Item>, Error> {
     let at = root.field("items");
     let items = batch.items.unwrap_or_default().into_iter().enumerate();
     Ok(items.map(|(index, item)| self::item(item, body, &at.item(index))).collect())
+}
+
+/// The body of `POST /v1/broadcast`.
+pub(super) fn broadcast(body: &Bytes) -> Result<api::BroadcastRequest, Error> {
+    let Object(broadcast): Object<BroadcastBody<'_>> = whole(body)?;
+    let data = broadcast.data.map(|raw| body.slice_ref(raw.get().as_bytes()));
+    Ok(api::BroadcastRequest {
+        event: broadcast.event.unwrap_or_default(),
+        payload: data.map(broadcast_request::Payload::Json),
+    })
 }
 
 /// The body of `POST /v1/presence:query`.
@@ -75,6 +85,14 @@ impl NoticeBody<'_> {
             wait_timeout: self.wait_timeout,
         }
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BroadcastBody<'a> {
+    event: Option<String>,
+    #[serde(borrow, default, deserialize_with = "raw")]
+    data: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

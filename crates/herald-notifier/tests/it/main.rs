@@ -13,3 +13,4 @@ mod process;
 mod retries;
 mod sending;
 mod standard;
+mod volatile;

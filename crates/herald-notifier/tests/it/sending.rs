@@ -106,7 +106,7 @@ async fn a_batch_answers_for_each_item_and_a_bad_one_spoils_no_other() {
         notice,
     };
     let reserved = SendNoticeRequest { event: "herald:x".into(), ..notice("alice", "2") };
-    let later = SendNoticeRequest { volatile: true, ..notice("alice", "3") };
+    let later = SendNoticeRequest { wait_for: 2, ..notice("alice", "3") };
     let items = vec![
         item("a", Some(notice("alice", "1"))),
         item("b", Some(reserved)),
@@ -126,7 +126,7 @@ async fn a_batch_answers_for_each_item_and_a_bad_one_spoils_no_other() {
     assert_eq!(seen[0], ("a", 0, ""));
     assert_eq!((seen[1].0, seen[1].1), ("b", 3));
     assert!(seen[1].2.starts_with("items[1].notice.event: `herald:x` is reserved"), "{seen:?}");
-    assert_eq!(seen[2], ("c", 12, "items[2].notice.volatile: not offered by this version"));
+    assert_eq!(seen[2], ("c", 12, "items[2].notice.wait_for: not offered by this version"));
     assert_eq!(seen[3], ("", 3, "items[3].notice: is required"));
     assert_eq!(seen[4], ("a", 0, ""));
     assert_eq!(herald.inbox("alice").await, ["1"]);
@@ -238,7 +238,6 @@ async fn what_comes_later_is_refused_by_name_over_both() {
     let mut wait_timeout = notice("alice", "1");
     wait_timeout.wait_timeout = Some(duration);
     for (request, field, json) in [
-        (with(|r| r.volatile = true), "volatile", r#""volatile":true"#),
         (with(|r| r.wait_for = 2), "wait_for", r#""waitFor":"WAIT_FOR_EMITTED""#),
         (wait_timeout, "wait_timeout", r#""waitTimeout":"1s""#),
     ] {
@@ -254,9 +253,7 @@ async fn what_comes_later_is_refused_by_name_over_both() {
     }
     let status = grpc.disconnect_user(herald_proto::api::DisconnectUserRequest::default()).await;
     assert_eq!(status.unwrap_err().code(), Code::Unimplemented);
-    let status = grpc.broadcast(herald_proto::api::BroadcastRequest::default()).await.unwrap_err();
-    assert_eq!(status.message(), "Broadcast: not offered by this version");
-    for path in ["/v1/users/alice:disconnect", "/v1/users/a%3Ab:disconnect", "/v1/broadcast"] {
+    for path in ["/v1/users/alice:disconnect", "/v1/users/a%3Ab:disconnect"] {
         assert_eq!(herald.post(path, "{}").await.status, 501, "{path}");
     }
     assert!(herald.inbox("alice").await.is_empty(), "nothing was sent");

@@ -19,6 +19,11 @@ local function place(position, previous, random)
     .. string.char(29) .. fixed(tonumber(random, 16), 4)
 end
 
+-- Field 10 of a message, a fixed64.
+local function sent_at(message, now)
+  return message .. string.char(81) .. fixed(now, 8)
+end
+
 -- Publishes once to each gateway that owns one of the sessions (as HGETALL gives them).
 -- Returns { gateway id, listeners, … }.
 local function tell(sessions, channels, message)

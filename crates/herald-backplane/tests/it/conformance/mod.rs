@@ -12,6 +12,7 @@ pub(crate) mod pages;
 pub(crate) mod reaping;
 pub(crate) mod retries;
 pub(crate) mod sessions;
+pub(crate) mod volatile;
 
 use std::time::Duration;
 
@@ -91,6 +92,13 @@ macro_rules! conformance {
                 a_disconnect_takes_only_its_own,
                 registering_again_replaces,
                 a_session_moves_to_the_lease_that_registered_it_last;
+            volatile:
+                a_volatile_notice_goes_to_the_owners_and_to_no_inbox,
+                a_volatile_notice_to_nobody_is_gone,
+                a_volatile_notice_travels_whole_whatever_its_size,
+                volatile_notices_that_nobody_takes_put_nothing_in_doubt,
+                who_does_not_listen_misses_a_volatile_notice,
+                a_broadcast_is_heard_by_every_gateway_that_is_alive;
         }
     };
     (@tests $fixture:path; $($module:ident: $($check:ident),+;)+) => {$(
