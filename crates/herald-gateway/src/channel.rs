@@ -1,12 +1,18 @@
 //! What the gateway hears: notices for its sessions, and that it may have missed some.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
-use herald_backplane::{Announced, GatewayEvent, GatewayEvents};
+use herald_backplane::{Announced, GatewayEvent, GatewayEvents, VolatileNotice};
+use herald_core::{NoticeId, UserId};
 use herald_service::telemetry::TraceContext;
 use tracing::{Level, info_span};
 
-use crate::{catch_up, context::Context, delivery::Doubt, emit::Packet};
+use crate::{
+    catch_up,
+    context::Context,
+    delivery::Doubt,
+    emit::{Packet, VolatilePacket},
+};
 
 /// Events handled before other tasks get their turn, at the latest.
 const BURST: usize = 64;
@@ -16,7 +22,17 @@ pub(crate) async fn consume(context: &Arc<Context>, events: &mut GatewayEvents) 
     let mut handled = 0;
     while let Some(event) = events.next().await {
         match event {
-            GatewayEvent::Notice(announced) => deliver(context, &announced).await,
+            GatewayEvent::Notice(announced) => {
+                let notice = announced.notice.as_ref();
+                let traceparent = notice.and_then(|notice| notice.traceparent.as_deref());
+                let id = NoticeId(announced.place);
+                deliver(traceparent, id, || to_sessions(context, &announced)).await;
+            }
+            GatewayEvent::Volatile(user, notice) => {
+                let traceparent = notice.notice.traceparent.as_deref();
+                deliver(traceparent, notice.id, || now_or_never(context, &user, &notice)).await;
+            }
+            GatewayEvent::Broadcast(notice) => context.broadcasts.offer(notice),
             GatewayEvent::Doubt => context.doubt_all(Doubt::Channel).await,
             GatewayEvent::LeaseLost => return,
         }
@@ -27,20 +43,31 @@ pub(crate) async fn consume(context: &Arc<Context>, events: &mut GatewayEvents) 
     }
 }
 
-/// Gives a notice to every session of its user, as part of its sender's trace if it has one.
-async fn deliver(context: &Arc<Context>, announced: &Announced) {
-    let notice = announced.notice.as_ref();
-    match notice.and_then(|notice| notice.traceparent.as_deref()) {
+/// Gives a notice to the sessions of its user, as part of its sender's trace if it has one.
+async fn deliver(traceparent: Option<&str>, id: impl Display, give: impl FnOnce()) {
+    match traceparent {
         Some(traceparent) if tracing::enabled!(Level::INFO) => {
-            let span = info_span!("deliver", messaging.message.id = %herald_core::NoticeId(announced.place));
+            let span = info_span!("deliver", messaging.message.id = %id);
             TraceContext::extract(Some(traceparent))
                 .in_span(span, async {
                     tracing::debug!(traceparent, "delivering");
-                    to_sessions(context, announced);
+                    give();
                 })
                 .await;
         }
-        _ => to_sessions(context, announced),
+        _ => give(),
+    }
+}
+
+/// A notice that is in no inbox, for the sessions that the user has right now.
+fn now_or_never(context: &Context, user: &UserId, notice: &VolatileNotice) {
+    let Some(sessions) = context.sessions.of(user) else {
+        context.figures.strays.increment(1);
+        return;
+    };
+    let packet = VolatilePacket::new(notice);
+    for session in sessions.iter() {
+        session.emit_volatile(&packet, &context.figures);
     }
 }
 

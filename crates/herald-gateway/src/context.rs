@@ -9,6 +9,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::Authenticator,
+    broadcast::Broadcasts,
     catch_up,
     delivery::Doubt,
     departures::Departures,
@@ -28,6 +29,7 @@ pub(crate) struct Context {
     pub(crate) name: GatewayName,
     pub(crate) sessions: Sessions,
     pub(crate) departures: Departures,
+    pub(crate) broadcasts: Broadcasts,
     pub(crate) lease: Lease,
     pub(crate) health: watch::Receiver<Health>,
     /// Says whether a notice has expired that waits here.
@@ -53,11 +55,13 @@ impl Context {
         transports: Transports,
         auth: Authenticator,
         call_deadline: Duration,
+        broadcasts: Broadcasts,
     ) -> Self {
         Self {
             name,
             sessions: Sessions::new(),
             departures: Departures::default(),
+            broadcasts,
             lease: Lease::default(),
             health,
             clock,

@@ -3,10 +3,13 @@
 //! Nothing here waits: a socket takes a packet into its queue or refuses it at once. Order is the
 //! caller's affair, who holds the session's lock.
 
+use herald_backplane::VolatileNotice;
 use herald_core::{Cursor, Notice, NoticeId, Place, SessionId, UserId};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use socketioxide::{SendError, SocketError, extract::SocketRef};
+use socketioxide::{
+    BroadcastError, SendError, SocketError, extract::SocketRef, operators::BroadcastOperators,
+};
 
 use crate::delivery::Gap;
 
@@ -21,6 +24,18 @@ pub(crate) enum Outcome {
     Gone,
     /// It cannot be packed, now or ever.
     Unreadable,
+}
+
+impl Outcome {
+    /// Why a packet that nobody tries again is lost; `None` if it was taken.
+    pub(crate) fn loss(self) -> Option<&'static str> {
+        match self {
+            Self::Taken => None,
+            Self::Full => Some("full"),
+            Self::Gone => Some("gone"),
+            Self::Unreadable => Some("unreadable"),
+        }
+    }
 }
 
 /// A notice on its way to the sockets of its user; made once for all of them.
@@ -39,8 +54,9 @@ pub(crate) struct Packet<'a> {
 struct Meta<'a> {
     /// The notice's id.
     id: &'a str,
-    /// The session's place in the inbox after this notice.
-    cursor: String,
+    /// The session's place in the inbox after this notice. Absent where all sessions get the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cursor: Option<String>,
     /// When it was accepted, in milliseconds since 1970 by the backplane's clock.
     sent_at: u64,
     /// Whether it was read from the inbox because the client connected.
@@ -97,11 +113,63 @@ impl<'a> Packet<'a> {
         let cursor = Cursor { epoch: cursor.epoch, place: self.place };
         let meta = Meta {
             id: &self.id,
-            cursor: cursor.encode(user),
+            cursor: Some(cursor.encode(user)),
             sent_at: self.place.position.ms,
             replayed,
         };
         outcome(&socket.emit(self.event, &(payload, meta)))
+    }
+}
+
+/// A notice that is in no inbox, on its way to sockets.
+#[derive(Debug)]
+pub(crate) struct VolatilePacket<'a> {
+    event: &'a str,
+    payload: Option<&'a RawValue>,
+    id: String,
+    sent_at: u64,
+}
+
+impl<'a> VolatilePacket<'a> {
+    pub(crate) fn new(volatile: &'a VolatileNotice) -> Self {
+        Self {
+            event: volatile.notice.event.as_str(),
+            payload: serde_json::from_slice(volatile.notice.payload.bytes()).ok(),
+            id: volatile.id.to_string(),
+            sent_at: volatile.sent_at_ms,
+        }
+    }
+
+    fn args(&self, cursor: Option<String>) -> Option<(&'a RawValue, Meta<'_>)> {
+        let meta = Meta { id: &self.id, cursor, sent_at: self.sent_at, replayed: false };
+        Some((self.payload?, meta))
+    }
+
+    /// Hands it to a socket whose session stands at `cursor`, and stays there.
+    pub(crate) fn emit(&self, socket: &SocketRef, user: &UserId, cursor: Cursor) -> Outcome {
+        match self.args(Some(cursor.encode(user))) {
+            Some(args) => outcome(&socket.emit(self.event, &args)),
+            None => Outcome::Unreadable,
+        }
+    }
+
+    /// Hands it, packed once, to all sockets that `to` names; gives what became of those that did
+    /// not take it.
+    pub(crate) async fn emit_to(&self, to: BroadcastOperators) -> Vec<Outcome> {
+        let Some(args) = self.args(None) else {
+            return vec![Outcome::Unreadable];
+        };
+        match to.emit(self.event, &args).await {
+            Ok(()) => Vec::new(),
+            Err(BroadcastError::Socket(errors)) => errors
+                .iter()
+                .map(|error| match error {
+                    SocketError::InternalChannelFull => Outcome::Full,
+                    _ => Outcome::Gone,
+                })
+                .collect(),
+            Err(_) => vec![Outcome::Unreadable],
+        }
     }
 }
 

@@ -8,7 +8,7 @@
 //! | `herald_gateway_disconnects_total` | `reason` | sessions that ended: Socket.IO's reasons, `early` before anything was sent, `lost` for those found gone |
 //! | `herald_gateway_announced_total` | | notices heard of on the channel |
 //! | `herald_gateway_strays_total` | | those of users without a session here (any more) |
-//! | `herald_gateway_emitted_total` | `way` | notices given to sockets: `live`, `repaired` (read from the inbox after a doubt), `replayed` (read because the client connected) |
+//! | `herald_gateway_emitted_total` | `way` | notices given to sockets: `live`, `repaired` (read from the inbox after a doubt), `replayed` (read because the client connected), `volatile` (in no inbox) |
 //! | `herald_gateway_duplicates_total` | | announcements of what the session had |
 //! | `herald_gateway_doubts_total` | `reason` | sessions that had to read their inbox |
 //! | `herald_gateway_reads_total` | `outcome` | pages asked for: `ok`, `failed` |
@@ -16,6 +16,8 @@
 //! | `herald_gateway_emits_refused_total` | | packets that a full queue refused, to be repeated |
 //! | `herald_gateway_gaps_total` | `reason` | gaps told to clients |
 //! | `herald_gateway_unreadable_total` | | notices dropped because their bytes are no JSON |
+//! | `herald_gateway_broadcasts_total` | | broadcasts handed to the sockets here |
+//! | `herald_gateway_dropped_total` | `kind`, `reason` | sockets that did not get a `volatile` notice or a `broadcast`: `full` (their queue is), `connecting` (not yet told `herald:ready`), `gone`, `unreadable`; and broadcasts as a whole, `busy` (too many at once) |
 //! | `herald_gateway_unregistering_sessions` | | sessions that ended and are still to be removed from the registry |
 //! | `herald_gateway_leases_total` | `event` | `taken`, `lost` |
 
@@ -32,6 +34,8 @@ pub(crate) struct Figures {
     pub(crate) live: Counter,
     pub(crate) repaired: Counter,
     pub(crate) replayed: Counter,
+    pub(crate) volatile: Counter,
+    pub(crate) broadcasts: Counter,
     pub(crate) duplicates: Counter,
     pub(crate) reads_ok: Counter,
     pub(crate) reads_failed: Counter,
@@ -56,6 +60,8 @@ impl Figures {
             live: emitted("live"),
             repaired: emitted("repaired"),
             replayed: emitted("replayed"),
+            volatile: emitted("volatile"),
+            broadcasts: counter!("herald_gateway_broadcasts_total"),
             duplicates: counter!("herald_gateway_duplicates_total"),
             reads_ok: reads("ok"),
             reads_failed: reads("failed"),
@@ -97,6 +103,11 @@ pub(crate) fn gaps(reason: GapReason) -> Counter {
     counter!("herald_gateway_gaps_total", "reason" => reason.as_str())
 }
 
+/// What is in no inbox and was not given to a socket.
+pub(crate) fn dropped(kind: &'static str, reason: &'static str) -> Counter {
+    counter!("herald_gateway_dropped_total", "kind" => kind, "reason" => reason)
+}
+
 /// Leases taken and lost.
 pub(crate) fn leases(event: &'static str) -> Counter {
     counter!("herald_gateway_leases_total", "event" => event)
@@ -128,6 +139,14 @@ fn describe() {
     describe_counter!(
         "herald_gateway_unreadable_total",
         "Notices dropped because their bytes are no JSON"
+    );
+    describe_counter!(
+        "herald_gateway_broadcasts_total",
+        "Broadcasts handed to the sockets here"
+    );
+    describe_counter!(
+        "herald_gateway_dropped_total",
+        "Volatile notices and broadcasts that a socket did not get"
     );
     describe_gauge!(
         "herald_gateway_unregistering_sessions",

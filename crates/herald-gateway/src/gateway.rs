@@ -8,6 +8,7 @@ use herald_service::{AdminPort, BindError, Bound, Process, bind};
 
 use crate::{
     auth::Authenticator,
+    broadcast::{self, Broadcasts},
     config::GatewayOptions,
     connect,
     context::Context,
@@ -98,6 +99,7 @@ impl Gateway {
 
         let (service, io) = engine::build(&options.engine);
         let transports = Transports::new(service.clone(), &options.engine.path);
+        let (broadcasts, waiting) = Broadcasts::new();
         let context = Arc::new(Context::new(
             name,
             backplane.health(),
@@ -105,10 +107,14 @@ impl Gateway {
             transports.clone(),
             Authenticator::new(&options.auth, options.limits.token_bytes),
             options.backplane.call_deadline,
+            broadcasts,
         ));
         for namespace in &options.namespaces {
             connect::install(&io, &context, namespace);
         }
+        let figures = context.figures.clone();
+        let namespaces = options.namespaces.clone();
+        context.spawn(broadcast::run(io.clone(), namespaces, waiting, figures));
         let admission = Admission::new(None);
         admission.refuse(Refusal::BackplaneAway);
         let router = edge::router(

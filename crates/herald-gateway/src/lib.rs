@@ -29,6 +29,7 @@
 
 pub mod auth;
 mod backoff;
+mod broadcast;
 mod catch_up;
 mod channel;
 mod config;

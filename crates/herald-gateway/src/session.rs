@@ -13,9 +13,10 @@ use herald_core::{Cursor, GapReason, SessionId, SessionRecord, UserId};
 use socketioxide::extract::SocketRef;
 
 use crate::{
+    broadcast,
     delivery::{Delivery, Doubt, Gap, Next, Verdict},
     edge::{CloseReason, Transport},
-    emit::{self, Outcome, Packet},
+    emit::{self, Outcome, Packet, VolatilePacket},
     figures::{self, Figures},
 };
 
@@ -192,6 +193,26 @@ impl Session {
         }
     }
 
+    /// Emits a notice that is in no inbox: now or never. Whatever becomes of it, the session's
+    /// place and pace stay as they are.
+    pub(crate) fn emit_volatile(&self, packet: &VolatilePacket<'_>, figures: &Figures) {
+        let flow = self.lock();
+        let loss = if flow.gone {
+            Some("gone")
+        } else if matches!(flow.stage, Stage::New { .. }) {
+            Some("connecting")
+        } else if !flow.waiting.is_empty() {
+            // Nothing passes what the socket is to take first.
+            Some("full")
+        } else {
+            packet.emit(&self.socket, &self.user, flow.delivery.cursor()).loss()
+        };
+        match loss {
+            None => figures.volatile.increment(1),
+            Some(reason) => figures::dropped("volatile", reason).increment(1),
+        }
+    }
+
     /// Anything may have been missed, the registration included. If the answer is a doubt, a
     /// catch-up is to be started.
     pub(crate) fn doubt(&self, doubt: Doubt) -> Option<Doubt> {
@@ -259,8 +280,11 @@ impl Session {
             };
             match outcome {
                 Outcome::Taken | Outcome::Unreadable => {
-                    if let Some(Waiting::Notice(notice)) = flow.waiting.pop_front() {
-                        flow.delivery.emitted(notice.place);
+                    match flow.waiting.pop_front() {
+                        Some(Waiting::Notice(notice)) => flow.delivery.emitted(notice.place),
+                        // From here on it gets broadcasts.
+                        Some(Waiting::Ready(_)) => broadcast::join(&self.socket, self.id()),
+                        Some(Waiting::Gap(_)) | None => {}
                     }
                 }
                 Outcome::Full => {

@@ -58,7 +58,7 @@ pub struct Notice {
     pub payload: Box<str>,
     /// The notice's id.
     pub id: String,
-    /// The session's place in the inbox.
+    /// The session's place in the inbox; empty of a broadcast, which has none.
     pub cursor: String,
     /// When the notice was accepted, in milliseconds since 1970 by the backplane's clock.
     pub sent_at: i64,
@@ -75,6 +75,7 @@ pub struct Notice {
 #[serde(rename_all = "camelCase")]
 struct Meta {
     id: String,
+    #[serde(default)]
     cursor: String,
     sent_at: i64,
     replayed: bool,

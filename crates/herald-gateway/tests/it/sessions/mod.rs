@@ -8,3 +8,4 @@ mod expiry;
 mod lease;
 mod outage;
 mod slow;
+mod volatile;
