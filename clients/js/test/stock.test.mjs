@@ -85,7 +85,7 @@ test('what comes again after the connection was cut is acknowledged there, and h
     seen.push(n);
     await new Promise((resolve) => (end = resolve));
   });
-  await until(() => sockets.length);
+  await until(() => sockets.length && herald.socket.io.engine.transport.name === 'websocket');
   let stale = 0;
   sockets[0].emit('notice', 1, meta(1), () => stale++);
   await until(() => end);

@@ -276,15 +276,15 @@ mod tests {
     fn a_volatile_notice_is_read_as_it_was_written() {
         let (user, id) = (UserId::new("alice").unwrap(), VolatileId::random());
         let expected = VolatileNotice { id, sent_at_ms: 5, notice: a_notice() };
-        let completed = |user| {
+        let completed = |user: Option<&UserId>| {
             let mut message = encode_volatile(user, id, &a_notice());
             message.push(81);
             message.extend(5_u64.to_le_bytes());
             decode_message(message.into()).unwrap().into_event()
         };
+        assert_eq!(completed(None), GatewayEvent::Broadcast(expected.clone()));
         let event = completed(Some(&user));
-        assert_eq!(event, GatewayEvent::Volatile(user.clone(), expected.clone()));
-        assert_eq!(completed(None), GatewayEvent::Broadcast(expected));
+        assert_eq!(event, GatewayEvent::Volatile(user, expected));
     }
 
     /// What the gateways before version 2 did.

@@ -24,9 +24,7 @@ pub use cursor::{Cursor, CursorError};
 pub use gap::GapReason;
 pub use ids::{Epoch, GatewayId, IdError, SessionId, VolatileId};
 pub use limits::{ConnectionLimits, InboxLimits};
-pub use names::{
-    Device, EventName, GatewayName, IdempotencyKey, NameError, Namespace, UserId,
-};
+pub use names::{Device, EventName, GatewayName, IdempotencyKey, NameError, Namespace, UserId};
 pub use notice::{Notice, NoticeId};
 pub use payload::{Payload, PayloadError};
 pub use position::{Place, Position, PositionError};

@@ -2,7 +2,8 @@
 //!
 //! The way of a notice: `channel` hears of it and finds the user's `sessions`; each
 //! `session` asks its `delivery` (a pure state machine) what to do, and `emit` hands it to
-//! the socket. What is missed is read from the inbox by `catch_up`.
+//! the socket. What is missed is read from the inbox by `catch_up`. What is in no inbox goes
+//! straight to the sockets; `broadcast` emits what is for all of them.
 //!
 //! The way of a client: [`edge`] (TCP, HTTP, admission) → `connect` with `handshake` and
 //! [`auth`] → a session that catches up, and is registered by its first read.

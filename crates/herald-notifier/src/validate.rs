@@ -95,9 +95,9 @@ pub(crate) fn notice(
         volatile(&request, at, &mut violations);
     }
     let payload = payload(request.payload, at, limits, &mut violations);
-    let ttl = request.ttl.and_then(|given| {
-        violations.check(at.field("ttl"), ttl(&given, limits.inbox_age))
-    });
+    let ttl = request
+        .ttl
+        .and_then(|given| violations.check(at.field("ttl"), ttl(&given, limits.inbox_age)));
     let key = match request.idempotency_key.as_str() {
         "" => None,
         key => violations.check(at.field("idempotency_key"), IdempotencyKey::new(key)),

@@ -29,7 +29,10 @@ impl Channel {
         let reserve =
             || sender.clone().try_reserve_owned().expect("a new channel has room for two");
         let (doubt, end) = (Some(reserve()), reserve());
-        (Self { gateway, sender, doubt, end, room: Room::new() }, GatewayEvents::new(receiver, Clock::System))
+        (
+            Self { gateway, sender, doubt, end, room: Room::new() },
+            GatewayEvents::new(receiver, Clock::System),
+        )
     }
 
     /// Whether anybody listens.

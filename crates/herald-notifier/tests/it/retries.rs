@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use herald_notifier::{Notifier, Options};
-use herald_proto::api::{
-    Outcome, SendNoticeRequest, notice_service_client::NoticeServiceClient,
-};
+use herald_proto::api::{Outcome, SendNoticeRequest, notice_service_client::NoticeServiceClient};
 use herald_service::{Readiness, Shutdown};
 use serde_json::json;
 use tonic::{Code, transport::Channel};
@@ -40,7 +38,10 @@ async fn a_retry_is_a_duplicate_with_the_same_id_and_todays_sessions() {
 
     let body = r#"{"userId":"alice","data":1,"idempotencyKey":"k"}"#;
     let answer = herald.post("/v1/notices", body).await.json();
-    assert_eq!((&answer["duplicate"], &answer["noticeId"]), (&json!(true), &json!(first.notice_id)));
+    assert_eq!(
+        (&answer["duplicate"], &answer["noticeId"]),
+        (&json!(true), &json!(first.notice_id))
+    );
     assert_eq!(herald.inbox("alice").await, ["1"]);
 }
 

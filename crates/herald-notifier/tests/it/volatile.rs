@@ -66,11 +66,7 @@ async fn volatile_is_refused_with_what_needs_keeping() {
             "idempotency_key",
             r#""idempotencyKey":"k""#,
         ),
-        (
-            SendNoticeRequest { wait_for: 2, ..plain },
-            "wait_for",
-            r#""waitFor":"WAIT_FOR_EMITTED""#,
-        ),
+        (SendNoticeRequest { wait_for: 2, ..plain }, "wait_for", r#""waitFor":"WAIT_FOR_EMITTED""#),
     ] {
         let status = grpc.send_notice(request).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument);
@@ -112,7 +108,10 @@ async fn a_bad_broadcast_is_refused_with_its_fields() {
     let status = grpc.broadcast(bad).await.unwrap_err();
     assert_eq!(status.code(), Code::InvalidArgument);
     let answer = herald.post("/v1/broadcast", r#"{"event":"herald:x"}"#).await;
-    assert_eq!((answer.status.as_u16(), answer.fields()), (400, vec!["event".into(), "data".into()]));
+    assert_eq!(
+        (answer.status.as_u16(), answer.fields()),
+        (400, vec!["event".into(), "data".into()])
+    );
     let answer = herald.post("/v1/broadcast", r#"{"userId":"a","data":1}"#).await;
     assert!(answer.json()["message"].as_str().unwrap().contains("unknown field `userId`"));
     let large = format!(r#"{{"data":"{}"}}"#, "x".repeat(65_536));

@@ -14,7 +14,12 @@ fn keyed(caller: &str, key: &str) -> Terms {
     Terms { key: Some(key), ..Terms::default() }
 }
 
-async fn dispatch(notifier: &NotifierPort, user: &UserId, key: &str, notice: &Notice) -> Dispatched {
+async fn dispatch(
+    notifier: &NotifierPort,
+    user: &UserId,
+    key: &str,
+    notice: &Notice,
+) -> Dispatched {
     notifier.dispatch_with(user, notice, &keyed("", key)).await.unwrap()
 }
 
@@ -131,7 +136,10 @@ pub(crate) async fn a_key_outlives_its_notice_until_it_lapses(fixture: &Fixture)
     .await;
     assert!(anew.at_ms >= first.at_ms + 1_000, "not before its time");
     assert_ne!(anew.place, first.place);
-    assert!(dispatch(&notifier, &alice, "k", &numbered(1, 0)).await.duplicate, "and it counts anew");
+    assert!(
+        dispatch(&notifier, &alice, "k", &numbered(1, 0)).await.duplicate,
+        "and it counts anew"
+    );
 }
 
 pub(crate) async fn the_newest_keys_are_kept(fixture: &Fixture) {

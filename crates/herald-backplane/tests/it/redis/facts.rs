@@ -181,8 +181,7 @@ async fn the_keys_of_a_user_stay_few_and_end_by_themselves() {
     let mut operator = Operator::of(&fixture).await;
     let dispatch = async |n: u32| {
         let key = IdempotencyKey::new(n.to_string()).unwrap();
-        let terms =
-            Terms { key: Some(Key { caller: "c".into(), key }), ..Terms::default() };
+        let terms = Terms { key: Some(Key { caller: "c".into(), key }), ..Terms::default() };
         notifier.dispatch_with(&alice, &sent(n.to_string()), &terms).await.unwrap()
     };
     for n in 0..100 {

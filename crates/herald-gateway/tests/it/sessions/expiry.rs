@@ -6,7 +6,12 @@ use herald_backplane::{Dispatched, Since, Terms};
 use herald_core::{EventName, Notice, Payload, UserId};
 use serde_json::json;
 
-use crate::support::{client::{Client, Event}, eventually, herald::Herald, websocket::WebSocket};
+use crate::support::{
+    client::{Client, Event},
+    eventually,
+    herald::Herald,
+    websocket::WebSocket,
+};
 
 async fn send(herald: &Herald, json: String, ttl: Duration) -> Dispatched {
     let payload = Payload::new(json, 1 << 20).unwrap();
