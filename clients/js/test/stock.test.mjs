@@ -5,10 +5,12 @@ import { createServer } from 'node:http';
 import { afterEach, test } from 'node:test';
 import { connect } from '@herald/client';
 import { Server } from 'socket.io';
+import { io } from 'socket.io-client';
 import { until } from './lib/until.mjs';
 
 const patient = { timeout: 30_000 };
-const QUICK = { reconnectionDelay: 20, reconnectionDelayMax: 100 };
+// No upgrades: Socket.IO waits a whole heartbeat for one that breaks in the middle.
+const QUICK = { transports: ['websocket'], reconnectionDelay: 20, reconnectionDelayMax: 100 };
 const ends = [];
 
 afterEach(() => {
@@ -45,6 +47,14 @@ function client(url, options = {}) {
   herald.errors = [];
   herald.on('error', (error) => herald.errors.push(error));
   return herald;
+}
+
+/** A socket of another namespace, whose connection a client on this server then shares. */
+async function neighbour(url) {
+  const socket = io(new URL('/', url).href, { path: '/notice', ...QUICK });
+  ends.push(() => socket.disconnect());
+  await until(() => socket.connected);
+  return socket;
 }
 
 const meta = (n) => ({ id: `n${n}`, cursor: `c${n}`, sentAt: n, replayed: false });
@@ -85,7 +95,7 @@ test('what comes again after the connection was cut is acknowledged there, and h
     seen.push(n);
     await new Promise((resolve) => (end = resolve));
   });
-  await until(() => sockets.length && herald.socket.io.engine.transport.name === 'websocket');
+  await until(() => sockets.length);
   let stale = 0;
   sockets[0].emit('notice', 1, meta(1), () => stale++);
   await until(() => end);
@@ -100,7 +110,7 @@ test('what comes again after the connection was cut is acknowledged there, and h
 
 test('a server that is busy is asked until it is not', patient, async () => {
   const { url } = await stock({ busy: 3 });
-  const herald = client(url);
+  const herald = client(url, { socket: { ...QUICK, transports: ['polling'] } });
   await until(() => herald.state === 'online');
   assert.deepEqual(herald.errors.map(({ code, final }) => [code, final]), Array(3).fill(['connection', false]));
 });
@@ -127,15 +137,51 @@ test('a new token is handed in without reconnecting', patient, async () => {
   assert.equal(sockets.length, 1);
 });
 
-test('a token that is refused twice ends it, on a connection shared with others too', patient, async () => {
+test('a token that is refused twice ends it, until there is another', patient, async () => {
   let asked = 0;
   const { url, sockets } = await stock({ admit: ({ token }) => (token === 'good' ? undefined : 'token_expired') });
   const herald = client(url, { token: () => (++asked < 3 ? 'bad' : 'good') });
   await until(() => herald.errors.some(({ final }) => final));
-  assert.deepEqual(herald.errors.map(({ code, final }) => [code, final]), [['token_expired', false], ['token_expired', true]]);
+  assert.deepEqual(herald.errors.map(({ code, final }) => [code, final]), [
+    ['token_expired', false],
+    ['token_expired', true],
+  ]);
   assert.equal(asked, 2);
   herald.renew('any');
   await until(() => sockets.length === 1);
+});
+
+test('on a connection that is shared, refusals and failures concern the client alone', patient, async () => {
+  const { url, sockets } = await stock({ admit: ({ token }) => (token === 'good' ? undefined : 'token_expired') });
+  const other = await neighbour(url);
+  const id = other.id;
+  const answers = ['bad', new Error('no network'), 'good', 'good'];
+  const herald = client(url, {
+    maxWaiting: 1,
+    token: async () => {
+      const answer = answers.shift();
+      if (answer instanceof Error) throw answer;
+      return answer;
+    },
+  });
+  assert.equal(herald.socket.io, other.io);
+  const seen = [];
+  let free;
+  const held = new Promise((resolve) => (free = resolve));
+  herald.on('notice', async (n) => {
+    await held;
+    seen.push(n);
+  });
+  await until(() => sockets.length === 1);
+  assert.deepEqual(herald.errors.map(({ code }) => code), ['token_expired', 'token']);
+  for (let n = 1; n <= 5; n++) sockets[0].emit('notice', n, meta(n));
+  await until(() => herald.state === 'offline');
+  free();
+  await until(() => sockets.length === 2);
+  assert.equal(sockets[1].handshake.auth.cursor, 'c2');
+  assert.deepEqual(seen, [1, 2]);
+  assert.ok(other.connected && other.id === id);
+  assert.deepEqual(answers, []);
 });
 
 test('a token function that fails for a while delays the client, and does not stop it', patient, async () => {

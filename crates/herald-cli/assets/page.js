@@ -69,8 +69,8 @@ async function device(user, transports) {
   })
   socket.on('herald:gap', (gap) => line(log, undefined, `gap: ${gap.reason}`))
   socket.onAny((event, payload, meta) => {
-    if (event.startsWith('herald:') || !meta?.cursor) return
-    cursor = meta.cursor
+    if (event.startsWith('herald:') || !meta?.id) return
+    cursor = meta.cursor ?? cursor // a broadcast has none
     line(log, JSON.stringify(payload), `${event} · ${latency(meta)}`)
   })
   toggle.addEventListener('click', () => {

@@ -13,7 +13,8 @@ const PROGRAM: Program = Program {
 async fn serve(options: GatewayOptions, process: Process) -> Result<(), Failure> {
     let backplane = Backplane::open(&options.backplane).map_err(Failure::bad_configuration)?;
     let gateway = Gateway::bind(options, backplane, process).await?;
-    gateway.run().await.map_err(Failure::unavailable)
+    // On the heap: it is large.
+    Box::pin(gateway.run()).await.map_err(Failure::unavailable)
 }
 
 fn main() -> Exit {
