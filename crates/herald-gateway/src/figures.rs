@@ -140,10 +140,7 @@ fn describe() {
         "herald_gateway_unreadable_total",
         "Notices dropped because their bytes are no JSON"
     );
-    describe_counter!(
-        "herald_gateway_broadcasts_total",
-        "Broadcasts handed to the sockets here"
-    );
+    describe_counter!("herald_gateway_broadcasts_total", "Broadcasts handed to the sockets here");
     describe_counter!(
         "herald_gateway_dropped_total",
         "Volatile notices and broadcasts that a socket did not get"

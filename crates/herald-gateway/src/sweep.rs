@@ -78,9 +78,11 @@ mod tests {
         let context = Arc::new(Context::new(
             GatewayName::new("test").unwrap(),
             backplane.health(),
+            backplane.clock(),
             transports.clone(),
             Authenticator::new(&AuthOptions::Insecure, 100),
             Duration::from_secs(1),
+            crate::broadcast::Broadcasts::new().0,
         ));
         connect::install(&io, &context, &Namespace::new("/notice").unwrap());
         let condition = Readiness::new().condition("lease");

@@ -245,15 +245,9 @@ async fn what_a_later_version_offers_is_refused_by_name() {
     };
     let cases = [
         (
-            "volatile",
-            json!({"volatile": true}),
-            SendNoticeRequest { volatile: true, ..base.clone() },
-        ),
-        ("ttl", json!({"ttl": "1s"}), SendNoticeRequest { ttl: second, ..base.clone() }),
-        (
-            "idempotency_key",
-            json!({"idempotencyKey": "k"}),
-            SendNoticeRequest { idempotency_key: "k".into(), ..base.clone() },
+            "wait_timeout",
+            json!({"waitTimeout": "1s"}),
+            SendNoticeRequest { wait_timeout: second, ..base.clone() },
         ),
         (
             "wait_for",
@@ -279,9 +273,10 @@ async fn what_a_later_version_offers_is_refused_by_name() {
     let error = api(sandbox.notifier()).disconnect_user(request).await.unwrap_err();
     assert_eq!(error.code(), Code::Unimplemented);
     assert!(error.message().contains("DisconnectUser"), "{error}");
-    let error = http_error(&http.post("/v1/broadcast", r#"{"data":1}"#).await.unwrap());
+    let answer = http.post("/v1/users/alice:disconnect", "{}").await.unwrap();
+    let error = http_error(&answer);
     assert_eq!((error.code, error.status), (Code::Unimplemented, Some(501)));
-    assert!(error.message.contains("Broadcast"), "{error}");
+    assert!(error.message.contains("DisconnectUser"), "{error}");
 }
 
 #[tokio::test]
