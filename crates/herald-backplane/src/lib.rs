@@ -15,6 +15,6 @@ pub use clock::Clock;
 pub use error::{BackplaneError, LeaseError, OpenError};
 pub use events::{Announced, GatewayEvent, GatewayEvents, VolatileNotice};
 pub use port::{
-    Backplane, BackplaneOptions, Dispatched, GatewayPort, Health, InboxNotice, Key, NotifierPort,
-    Page, Presence, Reaped, Sent, Since, Target, Terms,
+    Audit, Backplane, BackplaneOptions, Believed, Dispatched, Finding, GatewayPort, Health,
+    InboxNotice, Key, NotifierPort, Page, Presence, Reaped, Sent, Since, Target, Terms,
 };

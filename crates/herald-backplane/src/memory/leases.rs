@@ -76,6 +76,10 @@ impl Leases {
         self.names.insert(name.clone(), id);
     }
 
+    pub(super) fn get(&self, id: GatewayId) -> Option<&Lease> {
+        self.held.get(&id)
+    }
+
     pub(super) fn get_mut(&mut self, id: GatewayId) -> Option<&mut Lease> {
         self.held.get_mut(&id)
     }

@@ -4,6 +4,7 @@
 //! Everything stands behind one lock that is never held across an await: that
 //! makes each operation the one atomic step that the contract asks for.
 
+mod audit;
 mod channel;
 mod clock;
 mod inbox;
@@ -31,8 +32,9 @@ use self::{
     registry::Registry,
 };
 use crate::{
-    Announced, BackplaneError, BackplaneOptions, Dispatched, GatewayEvent, GatewayEvents, Health,
-    LeaseError, Page, Presence, Reaped, Sent, Since, Terms, VolatileNotice, events::Queued, wire,
+    Announced, Audit, BackplaneError, BackplaneOptions, Believed, Dispatched, GatewayEvent,
+    GatewayEvents, Health, LeaseError, Page, Presence, Reaped, Sent, Since, Terms, VolatileNotice,
+    events::Queued, wire,
 };
 
 /// Records that one round of reaping looks at to free their memory.
@@ -219,6 +221,17 @@ impl Memory {
         })
     }
 
+    /// Removes a session from its user's registry behind its gateway's back, as
+    /// lost data would. This is how a service is tried against it. Returns
+    /// whether there was such a session.
+    pub fn lose_registration(&self, user: &UserId, session: SessionId) -> bool {
+        let now = Now::read();
+        let mut state = self.state();
+        let registered = state.registry.get(user, now).and_then(|user| user.sessions.get(&session));
+        let Some(gateway) = registered.map(|session| session.gateway) else { return false };
+        state.registry.remove_session(user, session, gateway, now)
+    }
+
     /// See [`crate::NotifierPort::presence`].
     #[must_use]
     pub fn presence(&self, users: &[UserId]) -> Vec<Presence> {
@@ -362,6 +375,14 @@ impl MemoryGateway {
     /// None here.
     pub fn read(&self, user: &UserId, since: Since) -> Result<Page, BackplaneError> {
         self.held.memory.read(user, since, u32::MAX)
+    }
+
+    /// See [`crate::GatewayPort::audit`].
+    ///
+    /// # Errors
+    /// [`BackplaneError::LeaseLost`] only.
+    pub fn audit(&self, sessions: &[Believed]) -> Result<Audit, BackplaneError> {
+        self.state().audit(self.id(), sessions, Now::read())
     }
 
     /// See [`crate::GatewayPort::release`].

@@ -112,7 +112,9 @@ fn text(bytes: &[u8]) -> Result<&str, BackplaneError> {
     std::str::from_utf8(bytes).map_err(|error| unexpected("read", error))
 }
 
-fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, BackplaneError> {
+pub(super) fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(
+    text: &str,
+) -> Result<T, BackplaneError> {
     text.parse().map_err(|error| unexpected("read", format!("`{text}`: {error}")))
 }
 

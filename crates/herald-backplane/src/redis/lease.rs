@@ -16,7 +16,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Redis, channel, error::unexpected, millis, reap::CLAIM};
 use crate::{
-    BackplaneError, GatewayEvent, GatewayEvents, LeaseError, Page, Since, events::Queued, wire,
+    Audit, BackplaneError, Believed, GatewayEvent, GatewayEvents, LeaseError, Page, Since,
+    events::Queued, wire,
 };
 
 /// How long the index of a lease's sessions outlives its last renewal: a reaper
@@ -214,6 +215,14 @@ impl RedisGateway {
         sessions: &[(UserId, SessionId)],
     ) -> Result<(), BackplaneError> {
         self.redis.forget(self.id, sessions).await.map(drop)
+    }
+
+    pub(crate) async fn audit(&self, sessions: &[Believed]) -> Result<Audit, BackplaneError> {
+        let audit = self.redis.audit(self.id, sessions).await;
+        if self.lost.load(Ordering::Acquire) {
+            return Err(BackplaneError::LeaseLost(self.id));
+        }
+        audit
     }
 
     pub(crate) async fn release(&self) -> Result<(), BackplaneError> {

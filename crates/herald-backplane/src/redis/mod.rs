@@ -5,6 +5,7 @@
 //! the pool serves what is rare or long.
 
 mod address;
+mod audit;
 mod backoff;
 mod channel;
 mod checks;

@@ -2,6 +2,7 @@
 //! fixture and knows nothing of what is behind it; [`conformance`] makes all of
 //! them tests of one implementation.
 
+pub(crate) mod auditing;
 pub(crate) mod channels;
 pub(crate) mod cursors;
 pub(crate) mod dispatching;
@@ -28,6 +29,12 @@ pub(crate) async fn run(fixture: Fixture, check: impl AsyncFnOnce(&Fixture)) {
 macro_rules! conformance {
     ($fixture:path) => {
         $crate::conformance::conformance! { @tests $fixture;
+            auditing:
+                an_audit_finds_who_is_not_registered_here,
+                an_audit_finds_who_is_not_at_the_tip,
+                an_audit_of_many_takes_few_round_trips,
+                who_is_connected_and_audited_is_not_forgotten,
+                an_audit_under_a_lost_lease_is_refused;
             channels:
                 who_falls_behind_is_told_to_doubt,
                 what_is_too_large_for_a_channel_is_announced_and_read,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use herald_backplane::{BackplaneError, GatewayEvent, Key, Since, Terms};
+use herald_backplane::{BackplaneError, Believed, GatewayEvent, Key, Since, Terms};
 use herald_core::{Cursor, GapReason, IdempotencyKey, Place, Position, UserId};
 use redis::{Cmd, FromRedisValue, aio::MultiplexedConnection};
 
@@ -253,4 +253,31 @@ async fn nobodys_cursor_goes_on_in_the_first_inbox() {
         let page = notifier.read(&alice, Since::After(begun), 100).await.unwrap();
         assert_eq!((page.gap, page.reached), (None, last.place));
     }
+}
+
+/// What a reaper needs, and what somebody else put there.
+#[tokio::test]
+async fn an_audit_sees_the_leases_index_and_passes_over_what_is_not_ours() {
+    let fixture = Fixture::redis();
+    let gateway = fixture.gateway("gw:1").await;
+    let mut operator = Operator::of(&fixture).await;
+    let mut asked = Vec::new();
+    for name in ["alice", "bob", "carol"] {
+        let (user, record) = (user(name), session(1));
+        let page = gateway.port.connect(&user, &record, Since::Start).await.unwrap();
+        if asked.is_empty() {
+            let state = operator.key(&fixture, &user, "state").await;
+            let registry = state.replace(":state", ":sessions");
+            operator.ask::<()>(&["DEL", &registry]).await;
+            operator.ask::<()>(&["SET", &registry, "somebody else's"]).await;
+        }
+        asked.push(Believed { user, session: record.id, cursor: page.cursor() });
+    }
+    let prefix = &fixture.options.key_prefix;
+    let index: Vec<String> = operator.ask(&["KEYS", &format!("{prefix}:*:lease:*:sessions")]).await;
+    operator.ask::<()>(&["HDEL", &index[0], &asked[1].session.to_string()]).await;
+    let audit = gateway.port.audit(&asked).await.unwrap();
+    assert_eq!(audit.unreadable, 1);
+    assert_eq!(audit.findings.len(), 1, "{audit:?}");
+    assert_eq!((audit.findings[0].nth, audit.findings[0].registered), (1, false));
 }

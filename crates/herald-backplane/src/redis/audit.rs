@@ -1,0 +1,139 @@
+//! Comparing what a gateway believes with what stands in Redis, in bulk.
+
+use herald_core::{Cursor, Epoch, GatewayId, Place, UserId};
+use redis::{FromRedisValue, Pipeline, RedisResult, Value};
+
+use super::{
+    Redis,
+    error::{classify, unexpected},
+    inbox::{parse, place},
+    millis,
+};
+use crate::{Audit, BackplaneError, Believed, Finding};
+
+/// Sessions asked about in one pipeline, so that one long question does not hold
+/// up Redis or a connection for long.
+const SESSIONS_AT_ONCE: usize = 500;
+
+/// Commands for each user in such a pipeline, in this order: the tip, what is
+/// left of the state's life, the sessions' entries.
+const COMMANDS_A_USER: usize = 3;
+
+/// What Redis has of one user.
+struct Stands {
+    tip: Cursor,
+    /// What is left of the state's life, in milliseconds; negative if that has no end.
+    life: i64,
+    /// Whether each session asked about is registered under the lease.
+    registered: Vec<bool>,
+}
+
+impl Redis {
+    /// Plain reads on a connection of the pool. Only a state record with less
+    /// than half of its life left is written to, which prolongs it.
+    pub(super) async fn audit(
+        &self,
+        gateway: GatewayId,
+        sessions: &[Believed],
+    ) -> Result<Audit, BackplaneError> {
+        let mut audit = Audit::default();
+        if sessions.is_empty() {
+            return Ok(audit);
+        }
+        let mut connection = self.pooled().await?;
+        let inner = &*self.inner;
+        let memory = inner.options.inbox.memory.as_secs();
+        let prolong_below =
+            i64::try_from(millis(inner.options.inbox.memory) / 2).unwrap_or(i64::MAX);
+        let mut first = 0;
+        for some in sessions.chunks(SESSIONS_AT_ONCE) {
+            let ask = self.question(gateway, some);
+            let answers: Vec<RedisResult<Value>> =
+                ask.query_async(&mut connection).await.map_err(classify)?;
+            audit.round_trips += 1;
+            let [indexed, of_users @ ..] = &answers[..] else {
+                return Err(unexpected("an audit", "no answer"));
+            };
+            let indexed: Vec<Option<Value>> = read(indexed)?;
+            let (mut of_users, mut nth) = (of_users.chunks(COMMANDS_A_USER), 0);
+            let mut prolong = Pipeline::new();
+            for of_user in some.chunk_by(|a, b| a.user == b.user) {
+                let stands = of_users.next().unwrap_or_default();
+                match stands_of(gateway, stands) {
+                    Ok(stands) => {
+                        if (0..prolong_below).contains(&stands.life) {
+                            let key = inner.keys.state(&of_user[0].user);
+                            prolong.cmd("EXPIRE").arg(key).arg(memory).ignore();
+                        }
+                        for (at, believed) in of_user.iter().enumerate() {
+                            let registered = stands.registered.get(at) == Some(&true)
+                                && indexed.get(nth + at).is_some_and(Option::is_some);
+                            if !registered || stands.tip != believed.cursor {
+                                let nth = first + nth + at;
+                                audit.findings.push(Finding { nth, registered, tip: stands.tip });
+                            }
+                        }
+                    }
+                    Err(error) if error.is_retryable() => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(user = %of_user[0].user, %error, "user not audited");
+                        audit.unreadable += of_user.len();
+                    }
+                }
+                nth += of_user.len();
+            }
+            if !prolong.is_empty() {
+                prolong.query_async::<()>(&mut connection).await.map_err(classify)?;
+                audit.round_trips += 1;
+            }
+            first += some.len();
+        }
+        Ok(audit)
+    }
+
+    fn question(&self, gateway: GatewayId, sessions: &[Believed]) -> Pipeline {
+        let keys = &self.inner.keys;
+        let mut ask = Pipeline::with_capacity(1 + COMMANDS_A_USER * sessions.len());
+        // One user's key of another type must not keep the others from being looked at.
+        ask.ignore_errors();
+        ask.cmd("HMGET").arg(keys.lease_sessions(gateway));
+        for believed in sessions {
+            ask.arg(believed.session.to_string());
+        }
+        for of_user in sessions.chunk_by(|a, b| a.user == b.user) {
+            let user: &UserId = &of_user[0].user;
+            let [state, _, registry] = keys.user(user);
+            ask.cmd("HMGET").arg(&state).arg(&["e", "l", "r"]);
+            ask.cmd("PTTL").arg(&state);
+            ask.cmd("HMGET").arg(registry);
+            for believed in of_user {
+                ask.arg(believed.session.to_string());
+            }
+        }
+        ask
+    }
+}
+
+fn stands_of(gateway: GatewayId, answers: &[RedisResult<Value>]) -> Result<Stands, BackplaneError> {
+    let [tip, life, entries] = answers else {
+        return Err(unexpected("an audit", "too few answers"));
+    };
+    let tip = match read::<(Option<String>, Option<String>, Option<String>)>(tip)? {
+        (Some(epoch), Some(position), Some(random)) => {
+            Cursor { epoch: parse(&epoch)?, place: place(&position, &random)? }
+        }
+        _ => Cursor { epoch: Epoch(0), place: Place::ZERO },
+    };
+    let gateway = gateway.to_string();
+    let entries: Vec<Option<Vec<u8>>> = read(entries)?;
+    let ours = |entry: &Vec<u8>| entry.starts_with(gateway.as_bytes());
+    let registered = entries.iter().map(|entry| entry.as_ref().is_some_and(ours)).collect();
+    Ok(Stands { tip, life: read(life)?, registered })
+}
+
+fn read<T: FromRedisValue>(answer: &RedisResult<Value>) -> Result<T, BackplaneError> {
+    match answer {
+        Ok(value) => T::from_redis_value_ref(value).map_err(|error| unexpected("an audit", error)),
+        Err(error) => Err(classify(error.clone())),
+    }
+}
