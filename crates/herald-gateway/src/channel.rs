@@ -10,7 +10,6 @@ use tracing::{Level, info_span};
 use crate::{
     catch_up,
     context::Context,
-    delivery::Doubt,
     emit::{Packet, VolatilePacket},
 };
 
@@ -33,7 +32,7 @@ pub(crate) async fn consume(context: &Arc<Context>, events: &mut GatewayEvents) 
                 deliver(traceparent, notice.id, || now_or_never(context, &user, &notice)).await;
             }
             GatewayEvent::Broadcast(notice) => context.broadcasts.offer(notice),
-            GatewayEvent::Doubt => context.doubt_all(Doubt::Channel).await,
+            GatewayEvent::Doubt => context.audits.channel_doubted(),
             GatewayEvent::LeaseLost => return,
         }
         handled += 1;

@@ -38,6 +38,11 @@ pub struct GatewayOptions {
     pub engine: EngineOptions,
     /// The listener.
     pub edge: EdgeOptions,
+    /// Longest time between two audits of all sessions.
+    pub audit_interval: Duration,
+    /// How long a socket may take nothing while there is something for it; then its transport is
+    /// closed.
+    pub slow_socket_timeout: Duration,
     /// The backplane, which [`Gateway::bind`](crate::Gateway::bind) is given already open.
     pub backplane: BackplaneOptions,
 }
@@ -127,6 +132,22 @@ impl GatewayOptions {
             )
             .within(Duration::from_secs(1)..=Duration::from_secs(60))
             .default("10s");
+        let slow_socket_timeout = r
+            .option(
+                "HERALD_SLOW_SOCKET_TIMEOUT",
+                "Time a client may take nothing while there is something for it; then its transport \
+                 is closed, so that it comes back with its cursor",
+            )
+            .within(Duration::from_secs(1)..=Duration::from_secs(600))
+            .default("30s");
+        let audit_interval = r
+            .option(
+                "HERALD_AUDIT_INTERVAL",
+                "Longest time between two comparisons of all sessions with registry and inboxes; \
+                 within it the loss of anything is made good",
+            )
+            .within(Duration::from_secs(1)..=Duration::from_secs(3600))
+            .default("30s");
         let max_connections = r
             .option(
                 "HERALD_MAX_CONNECTIONS",
@@ -160,6 +181,8 @@ impl GatewayOptions {
             origins,
             engine,
             edge,
+            audit_interval,
+            slow_socket_timeout,
             backplane: backplane_options(r),
         }
     }

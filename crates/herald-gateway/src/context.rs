@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    audit::Audits,
     auth::Authenticator,
     broadcast::Broadcasts,
     catch_up,
@@ -30,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) sessions: Sessions,
     pub(crate) departures: Departures,
     pub(crate) broadcasts: Broadcasts,
+    pub(crate) audits: Audits,
     pub(crate) lease: Lease,
     pub(crate) health: watch::Receiver<Health>,
     /// Says whether a notice has expired that waits here.
@@ -43,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) repairs: Semaphore,
     /// The longest that one call to the backplane may take, with a margin to its own deadline.
     pub(crate) call_deadline: Duration,
+    /// How long a socket may take nothing while there is something for it.
+    pub(crate) slow_socket_timeout: Duration,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
 }
@@ -56,12 +60,14 @@ impl Context {
         auth: Authenticator,
         call_deadline: Duration,
         broadcasts: Broadcasts,
+        slow_socket_timeout: Duration,
     ) -> Self {
         Self {
             name,
             sessions: Sessions::new(),
             departures: Departures::default(),
             broadcasts,
+            audits: Audits::default(),
             lease: Lease::default(),
             health,
             clock,
@@ -71,6 +77,7 @@ impl Context {
             registrations: Semaphore::new(READS),
             repairs: Semaphore::new(READS),
             call_deadline: call_deadline + Duration::from_millis(500),
+            slow_socket_timeout,
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }

@@ -6,7 +6,7 @@
 //! announcements are only remembered, since the inbox holds the same notices in order.
 //!
 //! ```text
-//!              announced: not the next one · doubt · the socket's buffer is full
+//!       announced: not the next one · audit: not at the tip · doubt · the socket's buffer is full
 //!        ┌──────┐ ───────────────────────────────────────────────────▶ ┌─────────┐
 //!        │ live │                                                      │ reading │ ◀┐ more, or heard of
 //!        └──────┘ ◀─────────────────────────────────────────────────── └─────────┘ ─┘ something newer
@@ -31,16 +31,25 @@ pub(crate) enum Doubt {
     Reissued,
     /// The socket's buffer was full.
     Lagging,
-    /// The gateway's channel was interrupted.
-    Channel,
+    /// An audit found the inbox's tip elsewhere.
+    Behind,
+    /// An audit did not find the session registered.
+    Unregistered,
     /// The gateway holds a new lease.
     Lease,
 }
 
 impl Doubt {
     /// All of them, to declare their figures.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Missed, Self::NotInline, Self::Reissued, Self::Lagging, Self::Channel, Self::Lease];
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Missed,
+        Self::NotInline,
+        Self::Reissued,
+        Self::Lagging,
+        Self::Behind,
+        Self::Unregistered,
+        Self::Lease,
+    ];
 
     /// The reason as a label.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -49,7 +58,8 @@ impl Doubt {
             Self::NotInline => "not_inline",
             Self::Reissued => "reissued",
             Self::Lagging => "lagging",
-            Self::Channel => "channel",
+            Self::Behind => "behind",
+            Self::Unregistered => "unregistered",
             Self::Lease => "lease",
         }
     }
@@ -170,6 +180,29 @@ impl Delivery {
     /// Anything may have been missed: the session reads, and if it already does, once more.
     pub(crate) fn doubt(&mut self) {
         self.mode = Mode::Reading { heard: Some(ANYWHERE) };
+    }
+
+    /// The place that an audit compares with the inbox's tip; none while the session reads.
+    pub(crate) fn settled(&self) -> Option<Cursor> {
+        (self.mode == Mode::Live).then(|| self.cursor())
+    }
+
+    /// An audit found the inbox's last place to be `tip`, after the session stood at `was`.
+    /// Whether the session is to read for it; it is reading from now on.
+    pub(crate) fn audited(&mut self, was: Cursor, tip: Cursor) -> bool {
+        if let Mode::Reading { heard } = &mut self.mode {
+            // What is being read may be older than what the audit saw.
+            *heard = (*heard).max(Some(tip.place.position));
+            return false;
+        }
+        let at = self.cursor();
+        // Announcements overtake audits: who has moved since may be there, or beyond.
+        let beyond = at != was && at.epoch == tip.epoch && at.place.position > tip.place.position;
+        if at == tip || beyond {
+            return false;
+        }
+        self.mode = Mode::Reading { heard: None };
+        true
     }
 
     /// A read begins now: where from. What it is answered must be given to

@@ -12,6 +12,13 @@
 //! | `herald_gateway_duplicates_total` | | announcements of what the session had |
 //! | `herald_gateway_doubts_total` | `reason` | sessions that had to read their inbox |
 //! | `herald_gateway_reads_total` | `outcome` | pages asked for: `ok`, `failed` |
+//! | `herald_gateway_audits_total` | `cause` | audits of all sessions: `interval`, `channel` (it was interrupted, or dropped something), `backplane` (it was away) |
+//! | `herald_gateway_audits_failed_total` | | times that an audit's question was not answered, or with an error |
+//! | `herald_gateway_audited_sessions_total` | | sessions compared |
+//! | `herald_gateway_audit_findings_total` | `finding` | sessions that were `unregistered`, `behind` their inbox, or `unreadable` |
+//! | `herald_gateway_audit_seconds` | | how long an audit took |
+//! | `herald_gateway_audit_round_trips_total` | | times that audits asked the backplane and awaited it |
+//! | `herald_gateway_slow_closed_total` | | sessions whose transport was closed because it took nothing for too long |
 //! | `herald_gateway_lagging_sessions` | | sessions whose socket's queue is full, now |
 //! | `herald_gateway_emits_refused_total` | | packets that a full queue refused, to be repeated |
 //! | `herald_gateway_gaps_total` | `reason` | gaps told to clients |
@@ -22,9 +29,12 @@
 //! | `herald_gateway_leases_total` | `event` | `taken`, `lost` |
 
 use herald_core::GapReason;
-use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use metrics::{
+    Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram,
+    gauge, histogram,
+};
 
-use crate::delivery::Doubt;
+use crate::{audit::Cause, delivery::Doubt};
 
 /// Handles to the figures of hot paths; the rest is looked up where it happens.
 #[derive(Clone)]
@@ -39,6 +49,14 @@ pub(crate) struct Figures {
     pub(crate) duplicates: Counter,
     pub(crate) reads_ok: Counter,
     pub(crate) reads_failed: Counter,
+    pub(crate) audits_failed: Counter,
+    pub(crate) audited: Counter,
+    pub(crate) unregistered: Counter,
+    pub(crate) behind: Counter,
+    pub(crate) unaudited: Counter,
+    pub(crate) audit_seconds: Histogram,
+    pub(crate) audit_round_trips: Counter,
+    pub(crate) slow_closed: Counter,
     pub(crate) lagging: Gauge,
     pub(crate) refused: Counter,
     pub(crate) unreadable: Counter,
@@ -52,8 +70,12 @@ impl Figures {
         for doubt in Doubt::ALL {
             doubts(doubt).increment(0);
         }
+        for cause in Cause::ALL {
+            audits(cause).increment(0);
+        }
         let emitted = |way| counter!("herald_gateway_emitted_total", "way" => way);
         let reads = |outcome| counter!("herald_gateway_reads_total", "outcome" => outcome);
+        let found = |finding| counter!("herald_gateway_audit_findings_total", "finding" => finding);
         Self {
             announced: counter!("herald_gateway_announced_total"),
             strays: counter!("herald_gateway_strays_total"),
@@ -65,6 +87,14 @@ impl Figures {
             duplicates: counter!("herald_gateway_duplicates_total"),
             reads_ok: reads("ok"),
             reads_failed: reads("failed"),
+            audits_failed: counter!("herald_gateway_audits_failed_total"),
+            audited: counter!("herald_gateway_audited_sessions_total"),
+            unregistered: found("unregistered"),
+            behind: found("behind"),
+            unaudited: found("unreadable"),
+            audit_seconds: histogram!("herald_gateway_audit_seconds"),
+            audit_round_trips: counter!("herald_gateway_audit_round_trips_total"),
+            slow_closed: counter!("herald_gateway_slow_closed_total"),
             lagging: gauge!("herald_gateway_lagging_sessions"),
             refused: counter!("herald_gateway_emits_refused_total"),
             unreadable: counter!("herald_gateway_unreadable_total"),
@@ -96,6 +126,11 @@ pub(crate) fn disconnects(reason: &'static str) -> Counter {
 /// Sessions that had to read.
 pub(crate) fn doubts(reason: Doubt) -> Counter {
     counter!("herald_gateway_doubts_total", "reason" => reason.as_str())
+}
+
+/// Audits of all sessions.
+pub(crate) fn audits(cause: Cause) -> Counter {
+    counter!("herald_gateway_audits_total", "cause" => cause.as_str())
 }
 
 /// Gaps told to clients.
@@ -130,6 +165,29 @@ fn describe() {
     describe_counter!("herald_gateway_duplicates_total", "Announcements of what the session had");
     describe_counter!("herald_gateway_doubts_total", "Sessions that had to read their inbox");
     describe_counter!("herald_gateway_reads_total", "Pages asked for from inboxes");
+    describe_counter!("herald_gateway_audits_total", "Audits of all sessions");
+    describe_counter!(
+        "herald_gateway_audits_failed_total",
+        "Questions of audits that were not answered, or with an error"
+    );
+    describe_counter!("herald_gateway_audited_sessions_total", "Sessions compared by audits");
+    describe_counter!(
+        "herald_gateway_audit_findings_total",
+        "Sessions that an audit found otherwise than they should be"
+    );
+    describe_histogram!(
+        "herald_gateway_audit_seconds",
+        Unit::Seconds,
+        "How long an audit of all sessions took"
+    );
+    describe_counter!(
+        "herald_gateway_audit_round_trips_total",
+        "Times that audits asked the backplane"
+    );
+    describe_counter!(
+        "herald_gateway_slow_closed_total",
+        "Sessions closed because their socket took nothing for too long"
+    );
     describe_gauge!("herald_gateway_lagging_sessions", "Sessions whose socket's queue is full");
     describe_counter!(
         "herald_gateway_emits_refused_total",

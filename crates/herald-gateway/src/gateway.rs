@@ -7,6 +7,7 @@ use herald_core::GatewayName;
 use herald_service::{AdminPort, BindError, Bound, Process, bind};
 
 use crate::{
+    audit,
     auth::Authenticator,
     broadcast::{self, Broadcasts},
     config::GatewayOptions,
@@ -22,7 +23,8 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A gateway with its sockets bound. Any number may run in one process.
 pub struct Gateway {
-    options: GatewayOptions,
+    /// Boxed, since whoever runs the gateway would carry them in its future.
+    options: Box<GatewayOptions>,
     name: GatewayName,
     backplane: Backplane,
     process: Process,
@@ -59,7 +61,7 @@ impl Gateway {
             None => None,
         };
         let name = options.name_at(clients.address.port());
-        Ok(Self { options, name, backplane, process, clients, admin })
+        Ok(Self { options: Box::new(options), name, backplane, process, clients, admin })
     }
 
     /// Where clients connect, with the real port.
@@ -108,6 +110,7 @@ impl Gateway {
             Authenticator::new(&options.auth, options.limits.token_bytes),
             options.backplane.call_deadline,
             broadcasts,
+            options.slow_socket_timeout,
         ));
         for namespace in &options.namespaces {
             connect::install(&io, &context, namespace);
@@ -136,10 +139,7 @@ impl Gateway {
             Some(Ok(first)) => {
                 let keep = lease::keep(Arc::clone(&context), backplane, lease_condition, first);
                 context.spawn(keep);
-                let parts = Arc::clone(&context);
-                context.spawn(async move { departures::run(&parts).await });
-                let parts = Arc::clone(&context);
-                context.spawn(async move { sweep::run(&parts).await });
+                look_after_sessions(&context, options.audit_interval);
                 process.shutdown.requested().await;
                 Ok(())
             }
@@ -161,6 +161,16 @@ impl std::fmt::Debug for Gateway {
             .field("address", &self.address())
             .finish_non_exhaustive()
     }
+}
+
+/// Starts what goes on beside the sessions for as long as the gateway lives.
+fn look_after_sessions(context: &Arc<Context>, audit_interval: Duration) {
+    let parts = Arc::clone(context);
+    context.spawn(async move { departures::run(&parts).await });
+    let parts = Arc::clone(context);
+    context.spawn(async move { sweep::run(&parts).await });
+    let parts = Arc::clone(context);
+    context.spawn(async move { audit::run(&parts, audit_interval).await });
 }
 
 /// Says what an operator should know of the backplane, once it can be asked.

@@ -11,6 +11,7 @@
 //! | | |
 //! |---|---|
 //! | `lease` | the gateway's claim to be alive, and its sessions' registration anew |
+//! | `audit` | sessions compared in bulk with registry and inboxes, from time to time and in doubt |
 //! | `departures`, `sweep` | sessions that end, and those that ended unseen |
 //! | `shutdown` | the end |
 //! | `config`, `figures` | what it can be told, what it tells |
@@ -28,6 +29,7 @@
 //! }
 //! ```
 
+mod audit;
 pub mod auth;
 mod backoff;
 mod broadcast;

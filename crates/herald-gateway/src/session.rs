@@ -8,7 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use herald_backplane::{Announced, Clock, InboxNotice, Page, Since};
+use herald_backplane::{Announced, Clock, Finding, InboxNotice, Page, Since};
 use herald_core::{Cursor, GapReason, SessionId, SessionRecord, UserId};
 use socketioxide::extract::SocketRef;
 
@@ -142,6 +142,11 @@ impl Session {
         self.transport.close(reason);
     }
 
+    /// Bytes that the client's connection has taken so far, where it has one of its own.
+    pub(crate) fn bytes_sent(&self) -> Option<u64> {
+        self.transport.bytes_sent()
+    }
+
     /// Whether Socket.IO still knows the socket as this session's. Its disconnect handler may
     /// never have run, and its id may meanwhile be that of a newer session.
     pub(crate) fn is_connected(&self) -> bool {
@@ -211,6 +216,39 @@ impl Session {
             None => figures.volatile.increment(1),
             Some(reason) => figures::dropped("volatile", reason).increment(1),
         }
+    }
+
+    /// The place that an audit is to compare; none while a catch-up is at work, and once the
+    /// session has ended. `doubted` says that hints were lost: then what is being read now is read
+    /// once more, since its answer may be older than what was lost.
+    pub(crate) fn to_audit(&self, doubted: bool) -> Option<Cursor> {
+        let mut flow = self.lock();
+        if flow.gone {
+            return None;
+        }
+        let settled = flow.delivery.settled().filter(|_| !flow.catching_up);
+        if settled.is_none() && doubted {
+            flow.delivery.doubt();
+        }
+        settled
+    }
+
+    /// An audit that was told the place `was` has found this. If the answer is a doubt, a catch-up
+    /// is to be started.
+    pub(crate) fn audited(&self, was: Cursor, finding: &Finding) -> Option<Doubt> {
+        let mut flow = self.lock();
+        if flow.gone {
+            return None;
+        }
+        if !finding.registered {
+            flow.register = true;
+            flow.delivery.doubt();
+            return flow.start_catching_up(Doubt::Unregistered);
+        }
+        if flow.delivery.audited(was, finding.tip) {
+            return flow.start_catching_up(Doubt::Behind);
+        }
+        None
     }
 
     /// Anything may have been missed, the registration included. If the answer is a doubt, a

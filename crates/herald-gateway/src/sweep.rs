@@ -83,6 +83,7 @@ mod tests {
             Authenticator::new(&AuthOptions::Insecure, 100),
             Duration::from_secs(1),
             crate::broadcast::Broadcasts::new().0,
+            SOON,
         ));
         connect::install(&io, &context, &Namespace::new("/notice").unwrap());
         let condition = Readiness::new().condition("lease");

@@ -76,7 +76,7 @@ impl Redis {
                     }
                     Err(error) if error.is_retryable() => return Err(error),
                     Err(error) => {
-                        tracing::warn!(user = %of_user[0].user, %error, "user not audited");
+                        tracing::warn!(session = %of_user[0].session, %error, "session not audited");
                         audit.unreadable += of_user.len();
                     }
                 }

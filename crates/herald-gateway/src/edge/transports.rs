@@ -130,6 +130,17 @@ impl Transport {
         self.transports.close_polling(self.sid);
     }
 
+    /// Bytes sent so far over the WebSocket that the client has, or moves to; `None` for one that
+    /// polls, over connections that may be a proxy's.
+    #[must_use]
+    pub fn bytes_sent(&self) -> Option<u64> {
+        let sent = |connection: &ConnectionHandle| connection.bytes().map(|(_, sent)| sent);
+        match &self.connection {
+            Some(connection) => sent(connection),
+            None => self.transports.0.upgrades.of(self.sid).iter().filter_map(sent).max(),
+        }
+    }
+
     /// The Engine.IO session id, which all namespaces of the client share.
     #[must_use]
     pub fn sid(&self) -> Sid {

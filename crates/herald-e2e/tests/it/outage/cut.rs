@@ -71,11 +71,11 @@ async fn notices_arrive_once_and_in_order_though_redis_cuts_the_subscribers_agai
     let sandbox = Sandbox::builder().gateways(2).notifier().start().await.unwrap();
     let (_, unknown) = cut_while_notices_flow(&sandbox, "pubsub").await;
     assert_eq!(unknown, 0, "sending has nothing to do with the subscribers");
-    let mut doubts = 0.0;
+    let mut audits = 0.0;
     for gateway in &sandbox.gateways {
-        doubts += figure(gateway, "herald_gateway_doubts_total", "channel").await.unwrap();
+        audits += figure(gateway, "herald_gateway_audits_total", "channel").await.unwrap();
     }
-    assert!(doubts > 0.0);
+    assert!(audits > 0.0);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Sessions on a whole gateway: who gets in, and what they get.
 
+mod audit;
 mod auth;
 mod cursors;
 mod delivery;

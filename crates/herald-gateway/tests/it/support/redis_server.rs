@@ -1,7 +1,8 @@
 //! A redis-server of a test's own, that the test can stop and start as it likes.
 
 use std::{
-    io::{BufRead, BufReader, Write},
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
 };
@@ -40,11 +41,35 @@ impl RedisServer {
 
     /// Removes everything that is in it.
     pub(crate) fn empty(&self) {
+        assert_eq!(self.ask("FLUSHALL"), "OK");
+    }
+
+    /// What an operator would be answered. No word of the command holds a space; of a list only
+    /// its length is given.
+    pub(crate) fn ask(&self, command: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.write_all(b"FLUSHALL\r\n").unwrap();
-        let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer).unwrap();
-        assert_eq!(answer, "+OK\r\n");
+        stream.write_all(format!("{command}\r\n").as_bytes()).unwrap();
+        let mut answers = BufReader::new(stream);
+        let mut line = String::new();
+        answers.read_line(&mut line).unwrap();
+        let (kind, rest) = line.trim_end().split_at(1);
+        assert_ne!(kind, "-", "{command}: {rest}");
+        if kind != "$" {
+            return rest.to_owned();
+        }
+        let mut text = vec![0; rest.parse().unwrap()];
+        answers.read_exact(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    }
+
+    /// How often each command was run so far.
+    pub(crate) fn commands(&self) -> BTreeMap<String, u64> {
+        let stats = self.ask("INFO commandstats");
+        let read = |line: &str| {
+            let (name, figures) = line.strip_prefix("cmdstat_")?.split_once(":calls=")?;
+            Some((name.to_owned(), figures.split(',').next()?.parse().ok()?))
+        };
+        stats.lines().filter_map(read).collect()
     }
 
     fn signal(&self, name: &str) {
