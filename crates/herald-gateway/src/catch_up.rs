@@ -135,8 +135,11 @@ async fn emit(context: &Context, session: &Session, page: &Page) -> Progress {
     }
 }
 
-/// Tries what the socket refused again and again, until it is taken or the session has ended.
+/// Tries what the socket refused again and again, until it is taken or the session has ended. A
+/// socket that takes nothing for too long is closed: its client comes back with its cursor.
 async fn wait_for_room(context: &Context, session: &Session, room: &mut Backoff) -> Outcome {
+    let (mut sent, mut since) = (session.bytes_sent(), Instant::now());
+    let mut closed = false;
     loop {
         room.pause().await;
         if session.is_gone() {
@@ -145,6 +148,23 @@ async fn wait_for_room(context: &Context, session: &Session, room: &mut Backoff)
         match session.flush(&context.clock, &context.figures) {
             Outcome::Full => {}
             other => return other,
+        }
+        // A large packet leaves slowly, but it does leave.
+        let now_sent = session.bytes_sent();
+        if now_sent != sent {
+            (sent, since) = (now_sent, Instant::now());
+        }
+        let idle = since.elapsed();
+        if !closed && idle >= context.slow_socket_timeout {
+            tracing::info!(
+                session = %session.id(),
+                idle_ms = idle.as_millis(),
+                "socket takes nothing, its transport is closed"
+            );
+            context.figures.slow_closed.increment(1);
+            session.close(CloseReason::Lagging);
+            // What remains is to see it end.
+            closed = true;
         }
     }
 }
