@@ -42,6 +42,7 @@ enum Command {
     Send(String),
     Close,
     Freeze,
+    Thaw,
 }
 
 impl Session {
@@ -155,10 +156,15 @@ impl Session {
         self.command(Command::Send(packet.into())).await;
     }
 
-    /// Stops reading for good, and keeps the connection: once the kernel's buffers are full, the
-    /// TCP window is zero.
+    /// Stops reading, and keeps the connection: once the kernel's buffers are full, the TCP window
+    /// is zero. What is sent meanwhile, answers to pings included, is lost.
     pub async fn freeze(&self) {
         self.command(Command::Freeze).await;
+    }
+
+    /// Goes on reading after [`freeze`](Self::freeze).
+    pub async fn thaw(&self) {
+        self.command(Command::Thaw).await;
     }
 
     /// Leaves the namespace and closes the connection as an official client does. Events that
@@ -304,10 +310,16 @@ impl Task {
                         }
                     }
                     Some(Command::Freeze) => {
-                        // Until the session is closed or dropped.
-                        while !matches!(commands.recv().await?, Command::Close) {}
-                        return Some(CloseReason::Local);
+                        loop {
+                            match commands.recv().await? {
+                                Command::Thaw => break,
+                                Command::Close => return Some(CloseReason::Local),
+                                Command::Send(_) | Command::Freeze => {}
+                            }
+                        }
+                        deadline = Instant::now() + patience;
                     }
+                    Some(Command::Thaw) => {}
                     Some(Command::Close) => {
                         let _ = timeout(CLOSE_DEADLINE, self.take_leave()).await;
                         return Some(CloseReason::Local);
