@@ -1,6 +1,6 @@
 # What a developer types; `make` alone lists it. The work is done by cargo and by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt deny
+.PHONY: help run test jitter soak lint fmt deny
 
 # Where a fresh shell may not look for cargo.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -16,6 +16,25 @@ run: ## start all of Herald in one process, with a page to try it (options: make
 
 test: ## install what the tests need, then lint, build and test everything
 	@scripts/test.sh
+
+# Of the tests that prove that no notice is lost, those that take longer than a test should, on
+# binaries as they are shipped.
+define full
+	@scripts/setup.sh test
+	@cargo build --release --locked --package herald-gateway --package herald-notifier --bins
+	@cargo test --release --locked --package herald-e2e --test it -- \
+		--ignored --nocapture --test-threads 1 $(1)
+endef
+
+jitter: ## let 2,000 clients come and go for a minute, and print how their notices fared
+	$(call full,lossless::jitter::full_)
+
+soak: ## send 50,000 notices to a socket that does not read, and print what others notice
+	$(call full,lossless::slow::full_)
+
+soak: ## try delivery with a million random interleavings (CASES=n, SEED=n)
+	@HERALD_CASES=$(or $(CASES),1000000) $(if $(SEED),HERALD_SEED=$(SEED)) \
+		cargo test --locked --package herald-gateway --lib interleavings -- --nocapture
 
 lint: ## check formatting and clippy's findings, as CI does
 	@cargo fmt --all --check

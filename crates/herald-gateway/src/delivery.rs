@@ -258,4 +258,6 @@ impl Delivery {
 }
 
 #[cfg(test)]
+mod interleavings;
+#[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ mod delivery;
 mod interop;
 mod lifecycle;
 mod loadgen;
+mod lossless;
 mod official_clients;
 mod outage;
 mod page;

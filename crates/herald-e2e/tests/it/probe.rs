@@ -52,8 +52,12 @@ pub(crate) async fn leases(redis: &RedisServer, prefix: &str) -> anyhow::Result<
 
 /// The memory that a gateway has in use, in bytes.
 pub(crate) fn resident(gateway: &mut Gateway) -> u64 {
-    let status = format!("/proc/{}/status", gateway.process().unwrap().pid());
-    let status = fs::read_to_string(status).unwrap();
+    resident_of(gateway.process().unwrap().pid())
+}
+
+/// The memory that a process has in use, in bytes.
+pub(crate) fn resident_of(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }

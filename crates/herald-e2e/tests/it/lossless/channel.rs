@@ -1,0 +1,102 @@
+//! Gateways whose subscription is cut.
+
+use std::time::{Duration, Instant};
+
+use herald_e2e::Sandbox;
+use herald_loadgen::{Checker, Outgoing, checker::Start};
+use rand::RngExt as _;
+use tokio::{
+    task::JoinSet,
+    time::{interval, interval_at},
+};
+
+use crate::{
+    probe::{figure, leases},
+    support::{PATIENCE, all_arrives, follow, presence, send},
+};
+
+const USERS: usize = 50;
+const SENDERS: usize = 10;
+
+/// Notices a second, all senders together.
+const RATE: u32 = 500;
+const TIME: Duration = Duration::from_secs(10);
+
+/// Time between two cuts.
+const CUT: Duration = Duration::from_secs(1);
+
+async fn cut(sandbox: &Sandbox) -> u32 {
+    let cut = sandbox.redis.cli(&["client", "kill", "type", "pubsub"]).await.unwrap();
+    cut.parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_cut_every_second_loses_nothing_and_takes_no_session_away() {
+    let sandbox = Sandbox::builder().gateways(2).notifier().notifier().start().await.unwrap();
+    let checker = Checker::new();
+    let users: Vec<_> = (0..USERS).map(|nth| format!("user-{nth}")).collect();
+    let mut sessions = Vec::new();
+    for user in &users {
+        for gateway in &sandbox.gateways {
+            sessions.push(follow(&checker, gateway.session(user), Start::Beginning).await);
+        }
+    }
+    let registered = presence(sandbox.notifier(), &users).await;
+    let held = leases(&sandbox.redis, sandbox.key_prefix()).await.unwrap();
+    assert_eq!((registered.iter().flat_map(|user| &user.sessions).count(), held.len()), (100, 2));
+
+    let begin = Instant::now();
+    let mut senders = JoinSet::new();
+    for nth in 0..SENDERS {
+        let producer = sandbox.notifiers[nth % 2].grpc();
+        let checker = checker.clone();
+        // One sender a user, so that the order of acceptance is known.
+        let users: Vec<_> = users.iter().skip(nth).step_by(SENDERS).cloned().collect();
+        senders.spawn(async move {
+            let mut pace =
+                interval(Duration::from_secs(1) * u32::try_from(SENDERS).unwrap() / RATE);
+            while begin.elapsed() < TIME {
+                pace.tick().await;
+                let user = &users[rand::rng().random_range(0..users.len())];
+                send(&producer, &checker, &Outgoing::new(user, "1")).await;
+            }
+        });
+    }
+    let mut cuts = 0;
+    let mut turn = interval_at((begin + CUT / 2).into(), CUT);
+    while begin.elapsed() + CUT < TIME {
+        turn.tick().await;
+        cuts += cut(&sandbox).await;
+        assert_eq!(presence(sandbox.notifier(), &users).await, registered);
+    }
+    senders.join_all().await;
+    all_arrives(&checker, PATIENCE).await;
+
+    // The last ones before silence: nothing that comes later says that they were missed.
+    cuts += cut(&sandbox).await;
+    let last = Instant::now();
+    for user in &users {
+        send(&sandbox.notifier().grpc(), &checker, &Outgoing::new(user, "\"last\"")).await;
+    }
+    all_arrives(&checker, PATIENCE).await;
+    let settled = last.elapsed();
+
+    assert_eq!(presence(sandbox.notifier(), &users).await, registered);
+    assert_eq!(leases(&sandbox.redis, sandbox.key_prefix()).await.unwrap(), held);
+    assert!(sessions.iter().all(|session| !session.has_ended()));
+    let (mut repaired, mut doubts) = (0.0, 0.0);
+    for gateway in &sandbox.gateways {
+        let of = async |name: &str, label: &str| figure(gateway, name, label).await.unwrap();
+        assert!(of("herald_gateway_leases_total", "lost").await < 1.0);
+        repaired += of("herald_gateway_emitted_total", "repaired").await;
+        doubts += of("herald_gateway_doubts_total", "").await;
+    }
+    println!(
+        "{cuts} subscriptions cut; {}; {doubts} doubts, {repaired} notices read from inboxes; the \
+         last ones after a cut were there in {settled:.1?}",
+        checker.report()
+    );
+    // Two gateways, cut nine times and once more.
+    assert!(cuts >= 18, "only {cuts} subscriptions were there to be cut");
+    assert!(repaired > 0.0, "nothing was missed: the cuts did not matter");
+}
