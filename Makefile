@@ -1,6 +1,6 @@
 # What a developer types; `make` alone lists it. The work is done by cargo and by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test jitter soak lint fmt deny
+.PHONY: help run test jitter soak chance lint fmt deny
 
 # Where a fresh shell may not look for cargo.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -32,7 +32,7 @@ jitter: ## let 2,000 clients come and go for a minute, and print how their notic
 soak: ## send 50,000 notices to a socket that does not read, and print what others notice
 	$(call full,lossless::slow::full_)
 
-soak: ## try delivery with a million random interleavings (CASES=n, SEED=n)
+chance: ## try delivery with a million random interleavings (CASES=n, SEED=n)
 	@HERALD_CASES=$(or $(CASES),1000000) $(if $(SEED),HERALD_SEED=$(SEED)) \
 		cargo test --locked --package herald-gateway --lib interleavings -- --nocapture
 

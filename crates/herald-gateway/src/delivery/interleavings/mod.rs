@@ -2,7 +2,7 @@
 //! against the simplest thing that does what is promised.
 //!
 //! A case is a seed: it decides what happens, in which order, and how often. `HERALD_CASES` says
-//! how many are run, `HERALD_SEED` which is the first; `make soak` runs a million. A failure tells
+//! how many are run, `HERALD_SEED` which is the first; `make chance` runs a million. A failure tells
 //! its seed and, step by step, the shortest beginning of it that fails.
 
 mod client;
