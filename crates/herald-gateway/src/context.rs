@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use herald_backplane::{BackplaneError, Clock, Health};
+use herald_backplane::{Backplane, BackplaneError, Clock, Health};
 use herald_core::GatewayName;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -54,8 +54,7 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn new(
         name: GatewayName,
-        health: watch::Receiver<Health>,
-        clock: Clock,
+        backplane: &Backplane,
         transports: Transports,
         auth: Authenticator,
         call_deadline: Duration,
@@ -69,8 +68,8 @@ impl Context {
             broadcasts,
             audits: Audits::default(),
             lease: Lease::default(),
-            health,
-            clock,
+            health: backplane.health(),
+            clock: backplane.clock(),
             transports,
             auth,
             figures: Figures::new(),

@@ -104,8 +104,7 @@ impl Gateway {
         let (broadcasts, waiting) = Broadcasts::new();
         let context = Arc::new(Context::new(
             name,
-            backplane.health(),
-            backplane.clock(),
+            &backplane,
             transports.clone(),
             Authenticator::new(&options.auth, options.limits.token_bytes),
             options.backplane.call_deadline,

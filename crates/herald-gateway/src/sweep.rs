@@ -77,8 +77,7 @@ mod tests {
         let transports = Transports::new(service.clone(), &options.path);
         let context = Arc::new(Context::new(
             GatewayName::new("test").unwrap(),
-            backplane.health(),
-            backplane.clock(),
+            backplane,
             transports.clone(),
             Authenticator::new(&AuthOptions::Insecure, 100),
             Duration::from_secs(1),
