@@ -3,7 +3,8 @@
 #
 #   scripts/setup.sh run    for `make run`: a C compiler, which Rust links with
 #   scripts/setup.sh test   for `make test`: that, and what the tests talk to (Redis, nginx,
-#                           Node, Python and Chromium, with the packages of crates/herald-e2e)
+#                           Node, Python and Chromium, with the packages of crates/herald-e2e
+#                           and clients/js)
 #
 # Rust itself is asked for, never installed. System packages come from apt-get (Debian, Ubuntu);
 # elsewhere one line tells what to install.
@@ -12,7 +13,7 @@ cd "$(dirname "$0")/.."
 # Where a fresh shell, or one that is not root's, may not look.
 PATH="$PATH:${HOME:-}/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
-readonly JS=crates/herald-e2e/js
+readonly JS=(crates/herald-e2e/js clients/js)
 readonly PYTHON=crates/herald-e2e/python
 
 say() { echo "setup: $*"; }
@@ -107,15 +108,16 @@ release_services() {
 # up_to_date FILE STATE: was this state the last one that FILE was written with?
 up_to_date() { [ "$(cat "$1" 2>/dev/null)" = "$2" ]; }
 
+# node_packages DIRECTORY
 node_packages() {
-    [ -f "$JS/package-lock.json" ] || return 0
-    local state stamp=$JS/node_modules/.herald-setup
-    state="$(cat "$JS/package.json" "$JS/package-lock.json" | cksum) $(node --version)"
+    [ -f "$1/package-lock.json" ] || return 0
+    local state stamp=$1/node_modules/.herald-setup
+    state="$(cat "$1/package.json" "$1/package-lock.json" | cksum) $(node --version)"
     ! up_to_date "$stamp" "$state" || return 0
-    say "installing the Node packages of $JS"
+    say "installing the Node packages of $1"
     # No install scripts, and so no browser of playwright's own: the tests use the system's.
-    (cd "$JS" && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null) ||
-        die "npm ci failed in $JS"
+    (cd "$1" && PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1 npm ci --ignore-scripts --no-audit --no-fund --loglevel=error </dev/null) ||
+        die "npm ci failed in $1"
     echo "$state" >"$stamp"
 }
 
@@ -140,7 +142,7 @@ run)
 test)
     check_rust test
     install_missing test
-    node_packages
+    for directory in "${JS[@]}"; do node_packages "$directory"; done
     python_packages
     say "all that the tests need is there"
     ;;

@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 # Where Debian keeps nginx, and a shell that is not root's does not look.
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
-readonly LOG=target/test.log
+readonly LOG=target/test.log CLIENT_LOG=target/client.log
 
 summary=()
 failed=
@@ -41,6 +41,13 @@ cargo_test() {
     return 1
 }
 
+# clients/js, against the binary that was just built.
+client_test() {
+    HERALD_BIN=$(realpath "${CARGO_TARGET_DIR:-target}/debug/herald") \
+        npm --prefix clients/js test --silent </dev/null 2>&1 | tee "$CLIENT_LOG"
+    return "${PIPESTATUS[0]}"
+}
+
 finish() {
     printf '\n== summary\n'
     printf '%s\n' "${summary[@]}"
@@ -50,16 +57,22 @@ finish() {
         # libtest repeats the names of those that failed, indented, at the end of each binary.
         sed -n '/^failures:$/,/^test result/s/^    \([^ ]*\)$/  failed: \1/p' "$LOG" | sort -u
     fi
+    if [ -f "$CLIENT_LOG" ]; then
+        awk '/^# (pass|fail|skipped) / { n[$2] = $3 } /^# size: / { size = substr($0, 3) }
+             END { printf "%d tests of clients/js passed, %d failed, %d skipped; %s\n", n["pass"], n["fail"], n["skipped"], size }' "$CLIENT_LOG"
+        sed -n 's/^ *not ok [0-9]* - /  failed: /p' "$CLIENT_LOG"
+    fi
     [ -z "$failed" ] || exit 1
     echo "all good"
 }
 
 mkdir -p target
-rm -f "$LOG"
+rm -f "$LOG" "$CLIENT_LOG"
 step setup scripts/setup.sh test || finish
 step format cargo fmt --all --check
 step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
 # The end-to-end tests start the binaries as processes.
 step build cargo build --workspace --bins --locked || finish
+step client client_test
 step tests cargo_test
 finish

@@ -96,7 +96,7 @@ export function open(url: string, options: Options = {}): Herald {
       void run('online');
       enqueue(async () => {
         of.ok = true;
-        at.keep(info.cursor);
+        if (fresh) at.keep(info.cursor);
         await run('ready', info);
       });
     } else if (event === 'herald:gap') {

@@ -5,9 +5,9 @@ import { open } from './client.js';
 export interface Meta {
   /** The notice's id. */
   id: string;
-  /** The session's place in the user's inbox after this notice: opaque. */
-  cursor: string;
-  /** When the notice was accepted, in integer milliseconds since 1970 by the server's clock. */
+  /** The session's place in the user's inbox after this notice: opaque. A broadcast has none. */
+  cursor?: string;
+  /** When the notice was accepted or, if no inbox keeps it, sent: milliseconds since 1970. */
   sentAt: number;
   /** Whether it was read from the inbox because this client connected. */
   replayed: boolean;
@@ -117,8 +117,10 @@ export interface Options {
    * Default: with what is accepted from now on.
    */
   cursor?: string | undefined;
-  /** Notices that may wait for their handlers; with more the client goes offline until all are
-   * handled, and then goes on from its place. Default: 1,000. */
+  /**
+   * Notices that may wait for their handlers. With more the client goes offline until all are
+   * handled, and then goes on from its place. Default: 1,000.
+   */
   maxWaiting?: number | undefined;
   /** Ids of handled notices that are remembered, to drop what comes again. Default: 2,000. */
   maxSeen?: number | undefined;

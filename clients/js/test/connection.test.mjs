@@ -5,6 +5,9 @@ import { test } from 'node:test';
 import { connect, settled, sockets, start } from './lib/with-fake.mjs';
 import { until } from './lib/until.mjs';
 
+/** Timers of one length end in the order in which they were set. */
+const timers = () => new Promise((resolve) => setTimeout(resolve));
+
 test('options reach socket.io-client', () => {
   const { socket } = start({ path: '/x', socket: { transports: ['websocket'], path: '/y' } });
   assert.equal(socket.url, 'http://fake/notice');
@@ -123,16 +126,44 @@ test('a token that comes after its connection was lost is not sent on the next o
   assert.deepEqual(given, ['in time']);
 });
 
-test('a token that comes after close is not sent', async () => {
-  let answer;
-  const { herald, socket } = start({ token: () => new Promise((resolve) => (answer = resolve)) });
-  const given = [];
-  void socket.handshake().then((auth) => given.push(auth));
+test('a token function that fails after its connection was lost leaves the next one alone', async () => {
+  const asked = [];
+  const { socket, errors } = start({ token: () => new Promise((resolve, reject) => asked.push({ resolve, reject })) });
+  void socket.handshake();
   await settled();
-  herald.close();
-  answer('too late');
+  socket.lose();
+  const accepted = socket.accept();
   await settled();
-  assert.deepEqual(given, []);
+  asked[0].reject(new Error('too late'));
+  asked[1].resolve('in time');
+  await accepted;
+  assert.deepEqual(errors.map(({ code }) => code), ['token']);
+  assert.deepEqual(socket.calls, ['connect']);
+});
+
+for (const shared of [false, true]) {
+  test(`a token that comes after close is not sent, ${shared ? 'on a shared connection too' : 'on its own connection'}`, async () => {
+    let answer;
+    const { herald, socket } = start({ token: () => new Promise((resolve) => (answer = resolve)) });
+    socket.shared = shared;
+    const given = [];
+    void socket.handshake().then((auth) => given.push(auth));
+    await settled();
+    herald.close();
+    answer('too late');
+    await settled();
+    assert.deepEqual(given, []);
+  });
+}
+
+test('a new token while the client is connecting is for the next connection', async () => {
+  const { herald, socket } = start({ token: 'old' });
+  await socket.handshake();
+  herald.renew('new');
+  await timers();
+  assert.deepEqual(socket.calls, ['connect']);
+  socket.lose();
+  assert.equal((await socket.accept()).token, 'new');
 });
 
 test('when the token ends a handler can hand in a new one', async () => {
@@ -148,6 +179,16 @@ test('when the token ends a handler can hand in a new one', async () => {
   assert.deepEqual(socket.calls, ['connect', ['herald:token', { token: 'new' }]]);
   socket.lose();
   assert.equal((await socket.accept()).token, 'new');
+});
+
+test('a handler stands in for the token function when the token ends', async () => {
+  let asked = 0;
+  const { herald, socket } = start({ token: () => `token ${++asked}` });
+  herald.on('tokenExpiring', () => {});
+  await socket.accept();
+  socket.deliver('herald:token-expiring', { inMs: 30_000 });
+  await settled();
+  assert.equal(asked, 1);
 });
 
 test('when the token ends and nobody listens, the token function is asked', async () => {
@@ -202,7 +243,6 @@ test('closed is closed', async () => {
   socket.refuse('Authentication error: token_expired');
   herald.close();
   herald.renew('new');
-  // Timers of one length end in the order in which they were set.
-  await new Promise((resolve) => setTimeout(resolve));
+  await timers();
   assert.deepEqual(socket.calls, ['connect', 'disconnect']);
 });

@@ -90,6 +90,24 @@ test('names of events reach their handlers, and keep their order among each othe
   assert.deepEqual(seen, [['notice', 0], ['order', 1], ['notice', 3], ['order', 4]]);
 });
 
+test('volatile notices and broadcasts are handled, and leave the place where it is', patient, async () => {
+  const user = someone();
+  const device = client(user);
+  const seen = collect(device);
+  const all = collect(device, 'all');
+  await online(device);
+  await send(user, 1, 1);
+  await herald.send(user, 'volatile', { volatile: true });
+  await herald.broadcast('to all', { event: 'all' });
+  await until(() => seen.length === 2 && all.length === 1);
+  line.down();
+  await offline(device);
+  await send(user, 2, 2);
+  line.up();
+  await until(() => seen.length === 3);
+  assert.deepEqual([seen, all], [[1, 'volatile', 2], ['to all']]);
+});
+
 test('a transport that is cut again and again loses nothing and doubles nothing', patient, async () => {
   const user = someone();
   const device = client(user);

@@ -60,6 +60,19 @@ test('several handlers of one event run one after the other, and can be taken aw
   assert.deepEqual(calls, ['a1', 'b1', 'a2']);
 });
 
+test('a handler that is added while another one is at work begins with the next notice', async () => {
+  const { herald, socket } = start();
+  const calls = [];
+  herald.on('notice', (n) => {
+    calls.push(`a${n}`);
+    if (n === 1) herald.on('notice', (n) => calls.push(`b${n}`));
+  });
+  await socket.accept();
+  for (const n of [1, 2]) socket.notice(n);
+  await settled();
+  assert.deepEqual(calls, ['a1', 'a2', 'b2']);
+});
+
 test('a notice under another name reaches the handlers of that name', async () => {
   const { herald, socket } = start();
   const seen = [];
@@ -232,6 +245,21 @@ test('a notice before the server is ready is handled, and does not move the plac
   assert.deepEqual(seen, [7]);
   socket.lose();
   assert.equal((await socket.accept()).cursor, 'c0');
+});
+
+test('a broadcast, which has no cursor, is handled once and does not move the place', async () => {
+  const { herald, socket } = start();
+  const seen = [];
+  herald.on('notice', (n) => seen.push(n));
+  await socket.accept();
+  socket.notice(1);
+  for (let time = 0; time < 2; time++) {
+    socket.deliver('notice', 'to all', { id: 'b1', sentAt: 1, replayed: false });
+  }
+  await settled();
+  assert.deepEqual(seen, [1, 'to all']);
+  socket.lose();
+  assert.equal((await socket.accept()).cursor, 'c1');
 });
 
 test('a packet of nonsense holds up nobody', async () => {

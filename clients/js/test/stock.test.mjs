@@ -172,7 +172,10 @@ test('on a connection that is shared, refusals and failures concern the client a
     await held;
     seen.push(n);
   });
-  await until(() => sockets.length === 1);
+  // The queue is empty when it has told that it is ready.
+  let ready = 0;
+  herald.on('ready', () => void ready++);
+  await until(() => ready === 1);
   assert.deepEqual(herald.errors.map(({ code }) => code), ['token_expired', 'token']);
   for (let n = 1; n <= 5; n++) sockets[0].emit('notice', n, meta(n));
   await until(() => herald.state === 'offline');

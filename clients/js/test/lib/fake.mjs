@@ -9,6 +9,8 @@ class FakeSocket extends EventEmitter {
   io = Object.assign(new EventEmitter(), { reconnectionDelayMax: () => 20 });
   connected = false;
   active = false;
+  /** Others use its connection, which so outlives it. */
+  shared = false;
   /** What the client asked for: 'connect', 'disconnect', and what it emitted. */
   calls = [];
   #any = [];
@@ -39,7 +41,7 @@ class FakeSocket extends EventEmitter {
     this.calls.push('disconnect');
     this.active = false;
     if (this.connected) this.#leave('io client disconnect');
-    this.io.emit('close', 'forced close');
+    if (!this.shared) this.io.emit('close', 'forced close');
     return this;
   }
 

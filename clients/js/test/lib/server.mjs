@@ -7,8 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { until } from './until.mjs';
 
 const binary =
-  process.env.HERALD_BIN ??
-  fileURLToPath(new URL(`${process.env.CARGO_TARGET_DIR ?? '../../../../target'}/debug/herald`, import.meta.url));
+  process.env.HERALD_BIN ?? fileURLToPath(new URL('../../../../target/debug/herald', import.meta.url));
 
 const LISTEN = ['gateway-listen', 'notifier-grpc-listen', 'notifier-http-listen', 'dev-listen', 'gateway-admin-listen'];
 
@@ -40,19 +39,22 @@ export async function server(...args) {
   // Until it is ready clients are answered 503.
   await until(async () => (await fetch(`http://127.0.0.1:${port}/notice/?EIO=4&transport=polling`)).ok, 'ready');
 
+  /** Throws unless it is done. */
+  async function call(path, body) {
+    const response = await fetch(`${http}/v1/${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(`${path}: ${JSON.stringify(answer)}`);
+    return answer;
+  }
+
   return {
     port: Number(port),
-    /** Sends a notice that must be accepted. */
-    async send(userId, data, more = {}) {
-      const response = await fetch(`${http}/v1/notices`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ userId, data, ...more }),
-      });
-      const answer = await response.json();
-      if (!response.ok) throw new Error(`not accepted: ${JSON.stringify(answer)}`);
-      return answer;
-    },
+    send: (userId, data, more = {}) => call('notices', { userId, data, ...more }),
+    broadcast: (data, more = {}) => call('broadcast', { data, ...more }),
     async stop() {
       kill();
       await gone;

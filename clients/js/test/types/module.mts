@@ -17,7 +17,7 @@ const herald = connect<{ notice: Text; order: Order }>('https://notices.example.
 });
 
 const off: () => void = herald.on('notice', ({ text }, { id, cursor, sentAt, replayed }) => {
-  const all: [string, string, string, number, boolean] = [text, id, cursor, sentAt, replayed];
+  const all: [string, string, string | undefined, number, boolean] = [text, id, cursor, sentAt, replayed];
   void all;
 });
 off();
