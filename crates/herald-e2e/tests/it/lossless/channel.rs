@@ -11,8 +11,8 @@ use tokio::{
 };
 
 use crate::{
-    probe::{figure, leases},
-    support::{PATIENCE, all_arrives, follow, presence, send},
+    probe::{figure, keys, leases},
+    support::{PATIENCE, all_arrives, follow, presence, send, sessions_of},
 };
 
 const USERS: usize = 50;
@@ -99,4 +99,34 @@ async fn a_channel_cut_every_second_loses_nothing_and_takes_no_session_away() {
     // Two gateways, cut nine times and once more.
     assert!(cuts >= 18, "only {cuts} subscriptions were there to be cut");
     assert!(repaired > 0.0, "nothing was missed: the cuts did not matter");
+}
+
+/// What a lost message and a lost registration have in common: nobody says that there was one.
+#[tokio::test]
+async fn a_last_notice_that_no_gateway_was_told_of_arrives_within_the_audits_interval() {
+    const INTERVAL: Duration = Duration::from_secs(2);
+    let builder = Sandbox::builder().env("HERALD_AUDIT_INTERVAL", "2s");
+    let sandbox = builder.gateways(2).notifier().start().await.unwrap();
+    let checker = Checker::new();
+    let mut sessions = Vec::new();
+    for gateway in &sandbox.gateways {
+        sessions.push(follow(&checker, gateway.session("alice"), Start::Now).await);
+    }
+    let registered = sessions_of(sandbox.notifier(), "alice").await;
+    let registry = format!("{}:v1:*}}:sessions", sandbox.key_prefix());
+    let registry = keys(&sandbox.redis, &registry).await.unwrap().pop_first().unwrap();
+    let mut slowest = Duration::ZERO;
+    for round in 0..3 {
+        sandbox.redis.cli(&["del", &registry]).await.unwrap();
+        let sent = Instant::now();
+        let notice = Outgoing::new("alice", round.to_string());
+        let accepted = send(&sandbox.notifier().grpc(), &checker, &notice).await;
+        assert_eq!(accepted.sessions, 0, "somebody was told");
+        all_arrives(&checker, PATIENCE).await;
+        slowest = slowest.max(sent.elapsed());
+        assert_eq!(sessions_of(sandbox.notifier(), "alice").await, registered);
+    }
+    println!("a notice that nobody was told of arrived {slowest:.1?} later at the latest");
+    assert!(slowest < INTERVAL + Duration::from_secs(2), "{slowest:?}");
+    assert!(sessions.iter().all(|session| !session.has_ended()));
 }

@@ -71,8 +71,10 @@ struct Scene {
 
 impl Scene {
     async fn start(env: &[(&str, &str)]) -> Self {
-        // No ping, so that nothing but the full socket says that it is slow.
-        let builder = Sandbox::builder().env("HERALD_PING_INTERVAL", "600s");
+        // Neither a ping nor anything else ends the session while it stands still.
+        let builder = Sandbox::builder()
+            .env("HERALD_PING_INTERVAL", "600s")
+            .env("HERALD_SLOW_SOCKET_TIMEOUT", "600s");
         let builder = env.iter().fold(builder, |builder, (name, value)| builder.env(*name, *value));
         let sandbox = builder.gateways(2).notifier().notifier().start().await.unwrap();
         let (checker, epoch) = (Checker::new(), Instant::now());
