@@ -29,8 +29,8 @@ endef
 jitter: ## let 2,000 clients come and go for a minute, and print how their notices fared
 	$(call full,lossless::jitter::full_)
 
-soak: ## send 50,000 notices to a socket that does not read, and print what others notice
-	$(call full,lossless::slow::full_)
+soak: ## try a socket that does not read, and 10,000 sessions whose channel is cut
+	$(call full,lossless::slow::full_ lossless::channel::full_)
 
 chance: ## try delivery with a million random interleavings (CASES=n, SEED=n)
 	@HERALD_CASES=$(or $(CASES),1000000) $(if $(SEED),HERALD_SEED=$(SEED)) \

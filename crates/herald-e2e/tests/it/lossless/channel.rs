@@ -1,11 +1,15 @@
 //! Gateways whose subscription is cut.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use herald_e2e::Sandbox;
+use herald_e2e::{Sandbox, eventually};
 use herald_loadgen::{Checker, Outgoing, checker::Start};
 use rand::RngExt as _;
 use tokio::{
+    sync::Semaphore,
     task::JoinSet,
     time::{interval, interval_at},
 };
@@ -129,4 +133,61 @@ async fn a_last_notice_that_no_gateway_was_told_of_arrives_within_the_audits_int
     println!("a notice that nobody was told of arrived {slowest:.1?} later at the latest");
     assert!(slowest < INTERVAL + Duration::from_secs(2), "{slowest:?}");
     assert!(sessions.iter().all(|session| !session.has_ended()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "opens ten thousand sessions: make soak"]
+async fn full_ten_thousand_sessions_cost_a_few_round_trips_when_the_channel_is_regained() {
+    const SESSIONS: usize = 10_000;
+    const MISSED: usize = 10;
+    /// 500 sessions in one, and as much again for what may have to be written.
+    const ROUND_TRIPS: f64 = 40.0;
+    // Only the cut is a reason to audit.
+    let builder = Sandbox::builder().env("HERALD_AUDIT_INTERVAL", "1h");
+    let sandbox = builder.gateways(1).notifier().start().await.unwrap();
+    let (gateway, checker) = (&sandbox.gateways[0], Checker::new());
+    let room = Arc::new(Semaphore::new(100));
+    let mut connecting = JoinSet::new();
+    for nth in 0..SESSIONS {
+        let (options, checker) = (gateway.session(&format!("user-{nth}")), checker.clone());
+        let room = Arc::clone(&room);
+        connecting.spawn(async move {
+            let _permit = room.acquire().await.unwrap();
+            follow(&checker, options, Start::Now).await
+        });
+    }
+    let sessions = connecting.join_all().await;
+    let of = async |name: &str| figure(gateway, name, "").await.unwrap();
+    let audited = of("herald_gateway_audited_sessions_total").await;
+    let round_trips = of("herald_gateway_audit_round_trips_total").await;
+    let reads = of("herald_gateway_reads_total").await;
+
+    let monitor = sandbox.redis.monitor().await.unwrap();
+    let begin = Instant::now();
+    cut(&sandbox).await;
+    for nth in 0..MISSED {
+        let user = format!("user-{}", nth * SESSIONS / MISSED);
+        send(&sandbox.notifier().grpc(), &checker, &Outgoing::new(user, "1")).await;
+    }
+    all_arrives(&checker, PATIENCE).await;
+    eventually("all sessions are audited", PATIENCE, async || {
+        match of("herald_gateway_audited_sessions_total").await - audited {
+            all if all >= SESSIONS as f64 => Ok(()),
+            some => Err(some),
+        }
+    })
+    .await;
+    let took = begin.elapsed();
+    let scripts = monitor.stop().await.unwrap();
+    let scripts = scripts.iter().filter(|line| line.contains(r#""EVALSHA""#)).count();
+    let round_trips = of("herald_gateway_audit_round_trips_total").await - round_trips;
+    let reads = of("herald_gateway_reads_total").await - reads;
+    println!(
+        "{} sessions audited in {round_trips} round trips, {reads} inboxes read, {scripts} scripts \
+         run in all, {took:.1?} after the cut",
+        sessions.len()
+    );
+    assert!(sessions.iter().all(|session| !session.has_ended()));
+    assert!(round_trips <= ROUND_TRIPS, "{round_trips} round trips");
+    assert!(reads <= MISSED as f64, "{reads} reads for {MISSED} who may have missed something");
 }
