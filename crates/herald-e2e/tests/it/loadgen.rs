@@ -1,6 +1,7 @@
 //! The `herald-loadgen` binary: what it finds is in its exit status.
 
 use herald_e2e::{Sandbox, Spawn};
+use serde_json::Value;
 
 use crate::support::PATIENCE;
 
@@ -55,4 +56,55 @@ async fn notices_that_are_not_accepted_and_sessions_that_do_not_open_fail_a_run(
     let mut process = sandbox.spawn(&spawn).unwrap();
     assert_eq!(process.wait(PATIENCE).await.unwrap().code(), Some(2), "{}", process.log());
     assert!(process.log().contains("cannot open a session"), "{}", process.log());
+}
+
+#[tokio::test]
+async fn measuring_counts_what_arrives_however_it_is_sent_and_shared() {
+    let sandbox = Sandbox::builder().gateways(2).notifier().start().await.unwrap();
+    let gateways: Vec<_> =
+        sandbox.gateways.iter().map(|gateway| gateway.address().to_string()).collect();
+    let (grpc, http) = (sandbox.notifier().grpc_address(), sandbox.notifier().http_address());
+    let (grpc, http) = (grpc.to_string(), http.to_string());
+    let ways: [&[&str]; 4] = [
+        &["--grpc", &grpc, "--in-flight", "4"],
+        &["--grpc", &grpc, "--rate", "500", "--processes", "2", "--sources", "3"],
+        &["--grpc", &grpc, "--in-flight", "2", "--batch", "10"],
+        &["--http", &http, "--rate", "200"],
+    ];
+    for (number, way) in ways.into_iter().enumerate() {
+        let mut spawn = Spawn::ours("herald-loadgen")
+            .unwrap()
+            .args(["measure", "--gateway", &gateways.join(","), "--clients", "20", "--json"])
+            .args(["--warm-up", "0.1", "--duration", "0.5"])
+            .args(way);
+        spawn.name = format!("measure-{number}");
+        let mut process = sandbox.spawn(&spawn).unwrap();
+        let status = process.wait(PATIENCE).await.unwrap();
+        let log = process.log();
+        assert!(status.success(), "{way:?}: {status}: {log}");
+        let lines: Vec<Value> =
+            log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let [connected, result] = &lines[..] else { panic!("{way:?}: {log}") };
+        assert_eq!(connected["connected"]["connections"], 20, "{way:?}");
+        let result = &result["result"];
+        assert!(result["arrived"].as_u64().unwrap() > 10, "{way:?}: {log}");
+        assert!(result["accepted"].as_u64() >= result["arrived"].as_u64(), "{way:?}: {log}");
+        assert_eq!((&result["missing"], &result["failed"]), (&0.into(), &0.into()), "{way:?}");
+        assert!(result["latency_us"]["p50"].as_u64().unwrap() > 0, "{way:?}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn measuring_fails_when_nothing_is_accepted() {
+    let mut sandbox = Sandbox::builder().gateways(1).notifier().start().await.unwrap();
+    let gateway = sandbox.gateways[0].address().to_string();
+    let grpc = sandbox.notifier().grpc_address().to_string();
+    sandbox.notifiers[0].kill().await.unwrap();
+    let spawn = Spawn::ours("herald-loadgen")
+        .unwrap()
+        .args(["measure", "--gateway", &gateway, "--grpc", &grpc, "--clients", "3"])
+        .args(["--rate", "100", "--warm-up", "0", "--duration", "0.2"]);
+    let mut process = sandbox.spawn(&spawn).unwrap();
+    assert_eq!(process.wait(PATIENCE).await.unwrap().code(), Some(1), "{}", process.log());
+    assert!(process.log().contains("Unavailable"), "{}", process.log());
 }

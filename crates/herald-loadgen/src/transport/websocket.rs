@@ -5,7 +5,9 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
-    tungstenite::{self, Message, handshake::client::generate_key, protocol::WebSocketConfig},
+    tungstenite::{
+        self, Message, Utf8Bytes, handshake::client::generate_key, protocol::WebSocketConfig,
+    },
 };
 
 use crate::{
@@ -25,8 +27,15 @@ impl WebSocket {
         options: &SessionOptions,
         sid: Option<&str>,
     ) -> Result<Self, ConnectError> {
+        Self::open_at(options, &options.target("websocket", sid)).await
+    }
+
+    /// Opens a WebSocket at any path and query of the options' server.
+    pub(crate) async fn open_at(
+        options: &SessionOptions,
+        target: &str,
+    ) -> Result<Self, ConnectError> {
         let host = options.host();
-        let target = options.target("websocket", sid);
         let mut request = Request::builder()
             .uri(format!("ws://{host}{target}"))
             .header(header::HOST, &host)
@@ -50,9 +59,15 @@ impl WebSocket {
     }
 
     pub(crate) async fn receive(&mut self) -> Result<String, CloseReason> {
+        Ok(self.receive_text().await?.as_str().to_owned())
+    }
+
+    /// The next text as it lies in the read buffer. Can be dropped and called again without losing
+    /// one.
+    pub(crate) async fn receive_text(&mut self) -> Result<Utf8Bytes, CloseReason> {
         loop {
             match self.stream.next().await {
-                Some(Ok(Message::Text(text))) => return Ok(text.as_str().to_owned()),
+                Some(Ok(Message::Text(text))) => return Ok(text),
                 Some(Ok(Message::Close(frame))) => {
                     return Err(CloseReason::WebSocketClosed(frame.map(|f| f.code.into())));
                 }

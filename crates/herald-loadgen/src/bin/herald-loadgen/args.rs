@@ -7,11 +7,29 @@ use std::{
     time::Duration,
 };
 
+use crate::measure::args::MeasureArgs;
+
 /// Opens Socket.IO sessions, sends notices to their users and checks what arrives.
 ///
 /// The gateways must accept a user's id as the token (HERALD_CLIENT_AUTH=insecure).
 #[derive(Debug, clap::Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(crate) check: Args,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Measure throughput and latency instead, with as little work for each notice as there can be
+    Measure(MeasureArgs),
+}
+
+/// A run that checks.
+#[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Gateways, or the proxies before them; sessions take turns
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', default_value = "127.0.0.1:8013")]
@@ -108,7 +126,7 @@ impl FromStr for Range {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|e| format!("{e}"))?;
     Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())
 }
@@ -121,8 +139,9 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Args::command().debug_assert();
-        let args = Args::parse_from(["x", "--sessions", "2", "--source", "127.0.0.2,127.0.0.3"]);
+        Cli::command().debug_assert();
+        let cli = Cli::parse_from(["x", "--sessions", "2", "--source", "127.0.0.2,127.0.0.3"]);
+        let args = cli.check;
         assert_eq!(args.sessions, Range(2..=2));
         assert_eq!(args.source.len(), 2);
     }

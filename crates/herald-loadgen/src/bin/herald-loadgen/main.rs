@@ -1,10 +1,13 @@
-//! `herald-loadgen`: opens sessions in quantity, sends notices, and checks what arrives.
+//! `herald-loadgen`: opens sessions in quantity, sends notices, and checks what arrives, or with
+//! `measure` only counts and times it.
 //!
 //! Exits 0 when every notice arrived once, in order and unchanged at every session of its user and
-//! at no other; 1 when something was wrong; 2 when it could not run.
+//! at no other (`measure`: when all was accepted and arrived); 1 when something was wrong; 2 when it
+//! could not run.
 
 mod args;
 mod load;
+mod measure;
 mod sessions;
 mod summary;
 
@@ -12,8 +15,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::args::Command;
+
 fn main() -> ExitCode {
-    let args = args::Args::parse();
+    let cli = args::Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -21,11 +26,19 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match runtime.block_on(load::run(&args)) {
-        Ok(summary) => {
-            println!("{summary}");
-            if summary.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let clean = runtime.block_on(async {
+        match cli.command {
+            Some(Command::Measure(args)) => measure::run(&args).await,
+            None => {
+                let summary = load::run(&cli.check).await?;
+                println!("{summary}");
+                Ok(summary.is_clean())
+            }
         }
+    });
+    match clean {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("herald-loadgen: {error:#}");
             ExitCode::from(2)
