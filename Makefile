@@ -1,6 +1,6 @@
 # What a developer types; `make` alone lists it. The work is done by cargo and by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test jitter soak chance lint fmt deny
+.PHONY: help run test jitter soak chance lint fmt deny bench
 
 # Where a fresh shell may not look for cargo.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -45,3 +45,9 @@ fmt: ## format all Rust code
 
 deny: ## check the licences, sources and versions of all dependencies
 	@scripts/deny.sh
+
+# Timings decide nothing here: it fails only if it cannot run. BENCH=quick takes some 3 minutes.
+bench: ## measure Herald beside other systems, into docs/benchmarks.md (BENCH=quick is shorter)
+	@scripts/setup.sh bench
+	@cargo build --release --locked --bins -p herald-gateway -p herald-notifier -p herald-cli -p herald-bench
+	@cargo run --release --locked -q -p herald-bench --bin herald-bench -- $(or $(BENCH),full) $(ARGS)

@@ -5,6 +5,8 @@
 #   scripts/setup.sh test   for `make test`: that, and what the tests talk to (Redis, nginx,
 #                           Node, Python and Chromium, with the packages of crates/herald-e2e
 #                           and clients/js)
+#   scripts/setup.sh bench  for `make bench`: the compiler, and what Herald is measured against
+#                           (Redis, Node with the packages of bench/node, nginx with nchan)
 #
 # Rust itself is asked for, never installed. System packages come from apt-get (Debian, Ubuntu);
 # elsewhere one line tells what to install.
@@ -14,6 +16,8 @@ cd "$(dirname "$0")/.."
 PATH="$PATH:${HOME:-}/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 readonly JS=(crates/herald-e2e/js clients/js)
+readonly BENCH_JS=bench/node
+readonly NCHAN=/usr/lib/nginx/modules/ngx_nchan_module.so
 readonly PYTHON=crates/herald-e2e/python
 
 say() { echo "setup: $*"; }
@@ -42,13 +46,18 @@ check_rust() {
 missing() {
     # A compiler without the C library's files is as good as none.
     echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - >/dev/null 2>&1 || echo "a C compiler|gcc libc6-dev"
-    [ "$1" = test ] || return 0
+    [ "$1" != run ] || return 0
     [ -e /etc/ssl/certs/ca-certificates.crt ] || ! has apt-get || echo "CA certificates|ca-certificates"
     has curl || echo "curl|curl"
     at_least 7.0 "$(redis-server --version 2>/dev/null | sed 's/.* v=\([0-9.]*\).*/\1/')" || echo "redis-server 7.0 or newer|redis-server"
     has nginx || echo "nginx|nginx"
     at_least 18 "$(node --version 2>/dev/null | tr -d v)" || echo "Node 18 or newer|nodejs"
     has npm || echo "npm|npm"
+    if [ "$1" = bench ]; then
+        # Elsewhere than on Debian and Ubuntu the benchmark goes without it.
+        [ -e "$NCHAN" ] || ! has apt-get || echo "nchan|libnginx-mod-nchan"
+        return 0
+    fi
     python3 -c 'import ensurepip, venv' 2>/dev/null || echo "Python 3 with venv|python3 python3-venv"
     has chromium || has chromium-browser || has google-chrome || has google-chrome-stable || echo "Chromium|$(chromium_package)"
 }
@@ -146,5 +155,10 @@ test)
     python_packages
     say "all that the tests need is there"
     ;;
-*) die "usage: scripts/setup.sh run|test" ;;
+bench)
+    check_rust run
+    install_missing bench
+    node_packages "$BENCH_JS"
+    ;;
+*) die "usage: scripts/setup.sh run|test|bench" ;;
 esac
