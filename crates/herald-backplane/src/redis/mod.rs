@@ -65,8 +65,8 @@ struct Scripts {
 
 impl Scripts {
     fn new() -> Self {
-        const INBOX: &str = include_str!("lua/inbox.lua");
-        const LEASES: &str = include_str!("lua/leases.lua");
+        const INBOX: &str = concat!(include_str!("lua/clock.lua"), include_str!("lua/inbox.lua"));
+        const LEASES: &str = concat!(include_str!("lua/clock.lua"), include_str!("lua/leases.lua"));
         const KEYS: &str = include_str!("lua/keys.lua");
         const CHANNEL: &str = include_str!("lua/channel.lua");
         let with = |common: &str, script: &str| Script::new(&format!("{common}\n{script}"));

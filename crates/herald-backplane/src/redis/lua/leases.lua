@@ -5,17 +5,6 @@
 --   expires  ms of Redis' clock; a held lease beyond it has lapsed
 --   claimed  until when one reaper has it, ms
 
-local function now_ms()
-  local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-end
-
-local function late(now, deadline)
-  if now > tonumber(deadline) then
-    return redis.error_reply('HERALDLATE the deadline passed before anything was written')
-  end
-end
-
 local function parse(text)
   local state, expires, claimed, name = string.match(text, '^(%a+) (%d+) (%d+) (.*)$')
   return { state = state, expires = tonumber(expires), claimed = tonumber(claimed), name = name }
