@@ -74,6 +74,8 @@ impl Scene {
         // Neither a ping nor anything else ends the session while it stands still.
         let builder = Sandbox::builder()
             .env("HERALD_PING_INTERVAL", "600s")
+            // The first ping comes with the connection, and may be the first thing that is not read.
+            .env("HERALD_PING_TIMEOUT", "600s")
             .env("HERALD_SLOW_SOCKET_TIMEOUT", "600s");
         let builder = env.iter().fold(builder, |builder, (name, value)| builder.env(*name, *value));
         let sandbox = builder.gateways(2).notifier().notifier().start().await.unwrap();
