@@ -22,6 +22,14 @@ use crate::{
 /// Notices emitted to one socket before others get their turn.
 const BURST: usize = 64;
 
+/// Of its first page a new session is given so many notices at once, and the rest [`SETTLING`] later.
+/// Engine.IO pings right after its handshake and ends the session if that ping finds the queue full;
+/// namespaces share the queue.
+const FIRST_BURST: usize = 32;
+
+/// How long after a session's beginning its first ping is surely on its way.
+const SETTLING: Duration = Duration::from_millis(100);
+
 /// How long the registration of a new session may be tried. A client that waits longer is better
 /// off coming back: it then meets a 503 or another gateway.
 const REGISTRATION_DEADLINE: Duration = Duration::from_secs(10);
@@ -39,6 +47,7 @@ pub(crate) fn start(context: &Arc<Context>, session: Arc<Session>, doubt: Option
 async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
     let mut room = Backoff::new(Duration::from_millis(5), Duration::from_millis(500));
     let deadline = session.is_new().then(|| Instant::now() + REGISTRATION_DEADLINE);
+    let settled = deadline.map(|_| Instant::now() + SETTLING);
     if after_full {
         room.pause().await;
     }
@@ -59,7 +68,7 @@ async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
             context.depart(&session, "lost");
             return;
         };
-        let emitted = emit(&context, &session, &page).await;
+        let emitted = emit(&context, &session, &page, settled).await;
         drop((page, permit));
         match emitted {
             Progress::Done(Next::Live) => return,
@@ -119,14 +128,25 @@ async fn fetch<'c>(context: &'c Context, session: &Session) -> Option<(Page, Sem
     }
 }
 
-/// Emits a page, letting others run in between.
-async fn emit(context: &Context, session: &Session, page: &Page) -> Progress {
+/// Emits a page, letting others run in between; until `settled` no more than the first burst.
+async fn emit(
+    context: &Context,
+    session: &Session,
+    page: &Page,
+    settled: Option<Instant>,
+) -> Progress {
     match session.accept(page, &context.clock, &context.figures) {
         Outcome::Full => return Progress::Full { some: false },
         Outcome::Gone => return Progress::Gone,
         Outcome::Taken | Outcome::Unreadable => {}
     }
     let mut done = 0;
+    if let Some(settled) = settled.filter(|settled| Instant::now() < *settled) {
+        match session.emit_page(page, &mut done, FIRST_BURST, &context.figures) {
+            Progress::More => tokio::time::sleep_until(settled).await,
+            other => return other,
+        }
+    }
     loop {
         match session.emit_page(page, &mut done, BURST, &context.figures) {
             Progress::More => tokio::task::yield_now().await,
