@@ -1,47 +1,35 @@
-//! From a backplane URL to a Redis client.
+//! From a backplane URL to the servers that it names.
 
 use std::time::Duration;
 
-use redis::{
-    Client, IntoConnectionInfo, ProtocolVersion,
-    io::tcp::{TcpSettings, socket2},
-};
+use redis::{ConnectionAddr, IntoConnectionInfo};
 
+use super::node::{Node, Settings};
 use crate::OpenError;
 
-/// A Redis address with the settings that every connection of ours has.
-#[derive(Debug, Clone)]
-pub(crate) struct Address {
-    pub(crate) client: Client,
-    /// `host:port/db`, without user and password: for logs and errors.
-    pub(crate) shown: String,
+/// What a URL names.
+#[derive(Debug)]
+pub(super) enum Address {
+    /// One server.
+    Standalone(Node),
 }
 
 impl Address {
     /// # Errors
     /// [`OpenError`] that never shows the password.
-    pub(crate) fn parse(url: &str, call_deadline: Duration) -> Result<Self, OpenError> {
-        let info = url.into_connection_info().map_err(|error| {
+    pub(super) fn parse(url: &str, deadline: Duration) -> Result<Self, OpenError> {
+        let wrong = |error: String| {
             OpenError(format!(
                 "not a Redis address ({error}); expected redis://[user:password@]host:port/database"
             ))
-        })?;
-        let settings = info.redis_settings().clone();
-        let shown = format!("{}/{}", info.addr(), settings.db());
-        // A peer that vanished without a word is noticed after one call's deadline of silence.
-        let keepalive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(15));
-        let tcp = TcpSettings::default()
-            .set_nodelay(true)
-            .set_keepalive(keepalive)
-            .set_user_timeout(call_deadline * 2);
-        // Pushes need RESP3; with it one connection carries messages and the calls that probe it.
-        let settings = settings
-            .set_protocol(ProtocolVersion::RESP3)
-            .set_lib_name("herald", env!("CARGO_PKG_VERSION"));
-        let info = info.set_redis_settings(settings).set_tcp_settings(tcp);
-        let client = Client::open(info)
-            .map_err(|error| OpenError(format!("cannot use the Redis address {shown}: {error}")))?;
-        Ok(Self { client, shown })
+        };
+        let info = url.into_connection_info().map_err(|error| wrong(error.to_string()))?;
+        let settings = Settings::new(false, info.redis_settings().clone(), deadline);
+        let ConnectionAddr::Tcp(host, port) = info.addr() else {
+            return Err(wrong("neither host nor port".into()));
+        };
+        let node = settings.node(host, *port).map_err(|error| wrong(error.to_string()))?;
+        Ok(Self::Standalone(node))
     }
 }
 
@@ -49,18 +37,19 @@ impl Address {
 mod tests {
     use super::*;
 
+    const DEADLINE: Duration = Duration::from_secs(2);
+
     #[test]
     fn what_is_shown_has_no_password() {
-        let address =
-            Address::parse("redis://joe:hunter2@cache.example:6380/3", Duration::from_secs(2))
-                .unwrap();
-        assert_eq!(address.shown, "cache.example:6380/3");
+        let Address::Standalone(node) =
+            Address::parse("redis://joe:hunter2@cache.example:6380/3", DEADLINE).unwrap();
+        assert_eq!(node.shown(), "cache.example:6380/3");
+        assert!(!format!("{node:?}").contains("hunter2"));
     }
 
     #[test]
     fn a_wrong_address_is_explained_without_its_secret() {
-        let error = Address::parse("redis://joe:hunter2@host:notaport", Duration::from_secs(2))
-            .unwrap_err();
+        let error = Address::parse("redis://joe:hunter2@host:notaport", DEADLINE).unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
         assert!(error.to_string().contains("expected redis://"), "{error}");
     }

@@ -1,11 +1,11 @@
 //! Comparing what a gateway believes with what stands in Redis, in bulk.
 
-use herald_core::{Cursor, Epoch, GatewayId, Place, UserId};
-use redis::{FromRedisValue, Pipeline, RedisResult, Value};
+use herald_core::{Cursor, Epoch, GatewayId, Place};
+use redis::{Cmd, FromRedisValue, RedisResult, Value};
 
 use super::{
     Redis,
-    error::{classify, unexpected},
+    error::{answer, unexpected},
     inbox::{parse, place},
     millis,
 };
@@ -40,30 +40,29 @@ impl Redis {
         if sessions.is_empty() {
             return Ok(audit);
         }
-        let mut connection = self.pooled().await?;
         let inner = &*self.inner;
         let memory = inner.options.inbox.memory.as_secs();
         let prolong_below =
             i64::try_from(millis(inner.options.inbox.memory) / 2).unwrap_or(i64::MAX);
         let mut first = 0;
         for some in sessions.chunks(SESSIONS_AT_ONCE) {
-            let ask = self.question(gateway, some);
-            let answers: Vec<RedisResult<Value>> =
-                ask.query_async(&mut connection).await.map_err(classify)?;
+            let answers = inner.servers.bulk(self.question(gateway, some)).await?;
             audit.round_trips += 1;
             let [indexed, of_users @ ..] = &answers[..] else {
                 return Err(unexpected("an audit", "no answer"));
             };
             let indexed: Vec<Option<Value>> = read(indexed)?;
             let (mut of_users, mut nth) = (of_users.chunks(COMMANDS_A_USER), 0);
-            let mut prolong = Pipeline::new();
+            let mut prolong = Vec::new();
             for of_user in some.chunk_by(|a, b| a.user == b.user) {
                 let stands = of_users.next().unwrap_or_default();
                 match stands_of(gateway, stands) {
                     Ok(stands) => {
                         if (0..prolong_below).contains(&stands.life) {
                             let key = inner.keys.state(&of_user[0].user);
-                            prolong.cmd("EXPIRE").arg(key).arg(memory).ignore();
+                            let mut expire = Cmd::new();
+                            expire.arg("EXPIRE").arg(&key).arg(memory);
+                            prolong.push((key, expire));
                         }
                         for (at, believed) in of_user.iter().enumerate() {
                             let registered = stands.registered.get(at) == Some(&true)
@@ -83,7 +82,9 @@ impl Redis {
                 nth += of_user.len();
             }
             if !prolong.is_empty() {
-                prolong.query_async::<()>(&mut connection).await.map_err(classify)?;
+                for prolonged in inner.servers.bulk(prolong).await? {
+                    answer::<bool>("an audit", prolonged)?;
+                }
                 audit.round_trips += 1;
             }
             first += some.len();
@@ -91,24 +92,26 @@ impl Redis {
         Ok(audit)
     }
 
-    fn question(&self, gateway: GatewayId, sessions: &[Believed]) -> Pipeline {
+    fn question(&self, gateway: GatewayId, sessions: &[Believed]) -> Vec<(String, Cmd)> {
         let keys = &self.inner.keys;
-        let mut ask = Pipeline::with_capacity(1 + COMMANDS_A_USER * sessions.len());
-        // One user's key of another type must not keep the others from being looked at.
-        ask.ignore_errors();
-        ask.cmd("HMGET").arg(keys.lease_sessions(gateway));
-        for believed in sessions {
-            ask.arg(believed.session.to_string());
-        }
-        for of_user in sessions.chunk_by(|a, b| a.user == b.user) {
-            let user: &UserId = &of_user[0].user;
-            let [state, _, registry] = keys.user(user);
-            ask.cmd("HMGET").arg(&state).arg(&["e", "l", "r"]);
-            ask.cmd("PTTL").arg(&state);
-            ask.cmd("HMGET").arg(registry);
-            for believed in of_user {
-                ask.arg(believed.session.to_string());
+        let mut ask = Vec::with_capacity(1 + COMMANDS_A_USER * sessions.len());
+        let hmget = |key: String, fields: &[Believed]| {
+            let mut command = Cmd::new();
+            command.arg("HMGET").arg(&key);
+            for believed in fields {
+                command.arg(believed.session.to_string());
             }
+            (key, command)
+        };
+        ask.push(hmget(keys.lease_sessions(gateway), sessions));
+        for of_user in sessions.chunk_by(|a, b| a.user == b.user) {
+            let [state, _, registry] = keys.user(&of_user[0].user);
+            let (mut tip, mut life) = (Cmd::new(), Cmd::new());
+            tip.arg("HMGET").arg(&state).arg(&["e", "l", "r"]);
+            life.arg("PTTL").arg(&state);
+            ask.push((state.clone(), tip));
+            ask.push((state, life));
+            ask.push(hmget(registry, of_user));
         }
         ask
     }
@@ -131,9 +134,6 @@ fn stands_of(gateway: GatewayId, answers: &[RedisResult<Value>]) -> Result<Stand
     Ok(Stands { tip, life: read(life)?, registered })
 }
 
-fn read<T: FromRedisValue>(answer: &RedisResult<Value>) -> Result<T, BackplaneError> {
-    match answer {
-        Ok(value) => T::from_redis_value_ref(value).map_err(|error| unexpected("an audit", error)),
-        Err(error) => Err(classify(error.clone())),
-    }
+fn read<T: FromRedisValue>(answered: &RedisResult<Value>) -> Result<T, BackplaneError> {
+    answer("an audit", answered.clone())
 }

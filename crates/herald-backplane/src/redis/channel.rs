@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use herald_core::GatewayId;
-use redis::{AsyncConnectionConfig, Cmd, PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use redis::{Cmd, PushInfo, PushKind, Value, aio::MultiplexedConnection};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -113,17 +113,12 @@ async fn subscribe(
 ) -> Result<MultiplexedConnection, BackplaneError> {
     let deadline = redis.inner.options.call_deadline;
     let (events, reader_line) = (events.clone(), Arc::clone(line));
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(deadline))
-        .set_response_timeout(Some(deadline))
-        .set_push_sender(move |push: PushInfo| {
-            receive(push, &events, &reader_line);
-            Ok::<(), ()>(())
-        });
-    let client = &redis.inner.lanes.address().client;
+    let channel = redis.inner.keys.gateway_channel(id);
+    let node = redis.inner.servers.home(&channel)?;
     let subscribing = async {
-        let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-        connection.subscribe(redis.inner.keys.gateway_channel(id)).await?;
+        let receive = move |push| receive(push, &events, &reader_line);
+        let mut connection = node.listen(receive).await?;
+        connection.subscribe(channel).await?;
         Ok(connection)
     };
     match tokio::time::timeout(deadline, subscribing).await {

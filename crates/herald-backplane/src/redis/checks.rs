@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redis::{Cmd, InfoDict};
 
-use super::{Redis, error::classify};
+use super::Redis;
 use crate::BackplaneError;
 
 /// Exclusive ranges of streams came with it.
@@ -12,18 +12,18 @@ const OLDEST: (u32, u32) = (6, 2);
 
 impl Redis {
     pub(crate) async fn risks(&self) -> Result<Vec<String>, BackplaneError> {
-        let mut connection = self.pooled().await?;
+        let servers = &self.inner.servers;
+        let any = self.inner.keys.leases();
         let mut risks = Vec::new();
-        let info: InfoDict = match Cmd::new().arg("INFO").query_async(&mut connection).await {
+        let info = servers.rare_command(&any, Cmd::new().arg("INFO").to_owned()).await;
+        let info: InfoDict = match info {
             Ok(info) => info,
-            Err(error) => match classify(error) {
-                BackplaneError::Unusable(why) => {
-                    return Ok(vec![format!(
-                        "INFO is refused, so version and settings are unknown: {why}"
-                    )]);
-                }
-                other => return Err(other),
-            },
+            Err(BackplaneError::Unusable(why)) => {
+                return Ok(vec![format!(
+                    "INFO is refused, so version and settings are unknown: {why}"
+                )]);
+            }
+            Err(other) => return Err(other),
         };
         if let Some(version) = info.get::<String>("redis_version") {
             let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
@@ -35,13 +35,10 @@ impl Redis {
                 )));
             }
         }
-        let policy: HashMap<String, String> = Cmd::new()
-            .arg("CONFIG")
-            .arg("GET")
-            .arg("maxmemory-policy")
-            .query_async(&mut connection)
-            .await
-            .unwrap_or_default();
+        let mut policy = Cmd::new();
+        policy.arg("CONFIG").arg("GET").arg("maxmemory-policy");
+        let policy: HashMap<String, String> =
+            servers.rare_command(&any, policy).await.unwrap_or_default();
         match policy.get("maxmemory-policy").or(info.get::<String>("maxmemory_policy").as_ref()) {
             Some(policy) if policy != "noeviction" => risks.push(format!(
                 "maxmemory-policy is `{policy}`: under memory pressure Redis removes inboxes and sessions \

@@ -5,14 +5,19 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use herald_core::{Epoch, GatewayId, Notice, UserId};
 
-use super::{Redis, error::unexpected, inbox::place, millis};
+use super::{Redis, error::unexpected, eval, inbox::place, millis};
 use crate::{BackplaneError, Dispatched, Key, Target, Terms, wire};
 
 /// What `dispatch.lua` gives: now, position, random part, epoch, whether it is a duplicate, sessions,
-/// listeners by gateway.
-type Answer = (u64, String, String, String, bool, Sessions, Listeners);
+/// who was told.
+type Answer = (u64, String, String, String, bool, Sessions, Told);
 pub(super) type Sessions = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Gateways, and how many listened to the channel of each.
 pub(super) type Listeners = Vec<(String, u64)>;
+
+/// What a script that publishes gives of it.
+pub(super) type Told = Listeners;
 
 impl Redis {
     pub(crate) async fn dispatch(
@@ -28,34 +33,34 @@ impl Redis {
         let size = stored.len() + terms.ttl.map_or(0, |_| wire::EXPIRY_BYTES);
         let inline = size <= inner.options.inline_bytes;
         let tag = if inline { wire::encode_notice_tag(size) } else { Bytes::new() };
-        let mut call = inner.scripts.dispatch.prepare_invoke();
-        for key in inner.keys.user(user) {
-            call.key(key);
-        }
-        call.key(inner.keys.idempotency(user));
-        call.arg(inner.lanes.deadline_ms())
-            .arg(Epoch::random().to_string())
-            .arg(format!("{random:08x}"))
-            .arg(&stored[..])
-            .arg(terms.ttl.map_or(0, millis))
-            .arg(wire::encode_announcement(user))
-            .arg(&tag[..])
-            .arg(inner.keys.gateway_channels())
-            .arg(limits.notices)
-            .arg(limits.bytes)
-            .arg(millis(limits.age))
-            .arg(limits.memory.as_secs());
-        match &terms.key {
-            None => call.arg("").arg("").arg(0),
-            // A separator that stands in neither.
-            Some(Key { caller, key }) => call
-                .arg(format!("{caller}\0{key}"))
-                .arg(wire::digest(notice, terms.ttl))
-                .arg(millis(inner.options.key_age)),
+        let keys = inner.keys.inbox(user);
+        let call = |deadline: i64| {
+            let mut call = eval(&inner.scripts.dispatch, &keys);
+            call.arg(deadline)
+                .arg(Epoch::random().to_string())
+                .arg(format!("{random:08x}"))
+                .arg(&stored[..])
+                .arg(terms.ttl.map_or(0, millis))
+                .arg(wire::encode_announcement(user))
+                .arg(&tag[..])
+                .arg(inner.keys.gateway_channels())
+                .arg(limits.notices)
+                .arg(limits.bytes)
+                .arg(millis(limits.age))
+                .arg(limits.memory.as_secs());
+            match &terms.key {
+                None => call.arg("").arg("").arg(0),
+                // A separator that stands in neither.
+                Some(Key { caller, key }) => call
+                    .arg(format!("{caller}\0{key}"))
+                    .arg(wire::digest(notice, terms.ttl))
+                    .arg(millis(inner.options.key_age)),
+            };
+            call
         };
-        let run = async |mut connection| call.invoke_async::<Answer>(&mut connection).await;
-        let (at_ms, position, random, epoch, duplicate, sessions, listeners) =
-            inner.lanes.run(run).await?;
+        let (at_ms, position, random, epoch, duplicate, sessions, told): Answer =
+            inner.servers.script(&keys[0], &inner.scripts.dispatch, call).await?;
+        let listeners = inner.servers.tell(told).await;
         let place = place(&position, &random)?;
         let epoch = epoch.parse().map_err(|error| unexpected("dispatch", error))?;
         let targets = targets(&sessions, listeners)?;

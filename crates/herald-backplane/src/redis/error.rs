@@ -1,6 +1,6 @@
 //! What an error of the Redis client means to a caller.
 
-use redis::{ErrorKind, RedisError, ServerErrorKind};
+use redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, ServerErrorKind, Value};
 
 use crate::BackplaneError;
 
@@ -22,13 +22,13 @@ pub(crate) fn classify(error: RedisError) -> BackplaneError {
         return BackplaneError::KeyUsed;
     }
     match error.kind() {
+        _ if is_read_only(&error) => BackplaneError::Unavailable(text),
         // Redis answers these instead of doing anything.
         ErrorKind::Server(
             ServerErrorKind::BusyLoading
             | ServerErrorKind::TryAgain
             | ServerErrorKind::ClusterDown
             | ServerErrorKind::MasterDown
-            | ServerErrorKind::ReadOnly
             | ServerErrorKind::Moved
             | ServerErrorKind::Ask
             | ServerErrorKind::NotBusy,
@@ -41,7 +41,23 @@ pub(crate) fn classify(error: RedisError) -> BackplaneError {
     }
 }
 
+/// Whether the server refused to write because it is not a master. A script's refusal carries the
+/// code in its text only, before Redis 7.
+pub(super) fn is_read_only(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
+        || error.detail().is_some_and(|text| text.contains("READONLY You can't write"))
+}
+
 /// An answer of another shape than the script gives.
 pub(crate) fn unexpected(what: &str, why: impl std::fmt::Display) -> BackplaneError {
     BackplaneError::Unusable(format!("unexpected answer to {what}: {why}"))
+}
+
+/// One answer of several, as what it is to be.
+pub(super) fn answer<T: FromRedisValue>(
+    to: &str,
+    answer: RedisResult<Value>,
+) -> Result<T, BackplaneError> {
+    let value = answer.and_then(Value::extract_error).map_err(classify)?;
+    T::from_redis_value(value).map_err(|error| unexpected(to, error))
 }

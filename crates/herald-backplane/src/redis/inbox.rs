@@ -4,7 +4,7 @@ use bytes::Bytes;
 use herald_core::{Cursor, Epoch, GapReason, Place, SessionId, UserId};
 use redis::{Cmd, FromRedisValue, Value};
 
-use super::{Redis, error::unexpected, millis};
+use super::{Redis, error::unexpected, eval, millis};
 use crate::{BackplaneError, InboxNotice, Page, Since, wire};
 
 /// What `read.lua` gives for a user with a state record.
@@ -13,10 +13,11 @@ type Answer = (u64, String, String, String, String, String, String, String, bool
 impl Redis {
     pub(crate) async fn tip(&self, user: &UserId) -> Result<Option<Cursor>, BackplaneError> {
         let mut get = Cmd::new();
-        get.arg("HMGET").arg(self.inner.keys.state(user)).arg(&["e", "l", "r"]);
+        let key = self.inner.keys.state(user);
+        get.arg("HMGET").arg(&key).arg(&["e", "l", "r"]);
         type Fields = (Option<String>, Option<String>, Option<String>);
-        let run = async |mut connection| get.query_async::<Fields>(&mut connection).await;
-        let (Some(epoch), Some(position), Some(random)) = self.inner.lanes.run(run).await? else {
+        let fields: Fields = self.inner.servers.command(&key, get).await?;
+        let (Some(epoch), Some(position), Some(random)) = fields else {
             return Ok(None);
         };
         Ok(Some(Cursor { epoch: parse(&epoch)?, place: place(&position, &random)? }))
@@ -41,30 +42,30 @@ impl Redis {
     ) -> Result<Page, BackplaneError> {
         let inner = &*self.inner;
         let limits = &inner.options.inbox;
-        let mut call = inner.scripts.read.prepare_invoke();
-        for key in inner.keys.user(user) {
-            call.key(key);
-        }
-        call.arg(inner.lanes.deadline_ms());
-        match since {
-            Since::Start => call.arg("start").arg("").arg("").arg(""),
-            Since::After(cursor) => call
-                .arg("after")
-                .arg(cursor.epoch.to_string())
-                .arg(cursor.place.position.to_string())
-                .arg(format!("{:08x}", cursor.place.random)),
-        };
+        let keys = inner.keys.user(user);
         let (id, session) =
             registers.map_or((String::new(), &[][..]), |(id, value)| (id.to_string(), value));
-        call.arg(max_notices.clamp(1, limits.page_notices))
-            .arg(limits.page_bytes)
-            .arg(millis(limits.age))
-            .arg(limits.memory.as_secs())
-            .arg(Epoch::random().to_string())
-            .arg(id)
-            .arg(session);
-        let run = async |mut connection| call.invoke_async::<Vec<Value>>(&mut connection).await;
-        let answer = inner.lanes.run(run).await?;
+        let call = |deadline: i64| {
+            let mut call = eval(&inner.scripts.read, &keys);
+            call.arg(deadline);
+            match since {
+                Since::Start => call.arg("start").arg("").arg("").arg(""),
+                Since::After(cursor) => call
+                    .arg("after")
+                    .arg(cursor.epoch.to_string())
+                    .arg(cursor.place.position.to_string())
+                    .arg(format!("{:08x}", cursor.place.random)),
+            };
+            call.arg(max_notices.clamp(1, limits.page_notices))
+                .arg(limits.page_bytes)
+                .arg(millis(limits.age))
+                .arg(limits.memory.as_secs())
+                .arg(Epoch::random().to_string())
+                .arg(&id)
+                .arg(session);
+            call
+        };
+        let answer: Vec<Value> = inner.servers.script(&keys[0], &inner.scripts.read, call).await?;
         if answer.len() == 1 {
             return Ok(Page::of_nobody(since));
         }

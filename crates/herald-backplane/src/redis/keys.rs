@@ -38,10 +38,11 @@ impl Keys {
         ["state", "inbox", "sessions"].map(|part| format!("{}:{{{tag}}}:{part}", self.base))
     }
 
-    /// The idempotency keys used for a user.
-    pub(crate) fn idempotency(&self, user: &UserId) -> String {
+    /// Those, and the idempotency keys used for the user.
+    pub(crate) fn inbox(&self, user: &UserId) -> [String; 4] {
         let tag = URL_SAFE_NO_PAD.encode(user.as_str());
-        format!("{}:{{{tag}}}:keys", self.base)
+        let [state, inbox, sessions] = self.user(user);
+        [state, inbox, sessions, format!("{}:{{{tag}}}:keys", self.base)]
     }
 
     pub(crate) fn state(&self, user: &UserId) -> String {
@@ -84,9 +85,8 @@ mod tests {
         for id in ["alice", "{a}", "}{", "a{b}c", "ü \u{1F600}"] {
             let user = UserId::new(id).unwrap();
             let tags: Vec<_> = keys
-                .user(&user)
+                .inbox(&user)
                 .iter()
-                .chain([&keys.idempotency(&user)])
                 .map(|key| {
                     let (_, rest) = key.split_once('{').unwrap();
                     rest.split_once('}').unwrap().0.to_owned()

@@ -1,10 +1,12 @@
-//! A few shared, multiplexed connections that carry the hot path.
+//! The shared, multiplexed connections to one server.
 //!
-//! Each lane is supervised by a task of its own that connects for ever, with
-//! capped back-off, and probes it every half second with a script call: an
-//! answer proves that Redis runs scripts (it may be loading, or hung), and
-//! carries its clock. A lane that fails a probe is replaced; what was under way
-//! on it fails as unknown.
+//! Most carry the hot path; a few carry what is rare or long, so that a long
+//! question delays no notice. Each lane is supervised by a task of its own that
+//! connects for ever, with capped back-off, and probes it every half second with
+//! a script call: an answer proves that Redis runs scripts (it may be loading, or
+//! hung), and carries its clock. A lane that fails a probe, or whose server turns
+//! out not to be a master any more, is replaced; what was under way on it fails
+//! as unknown.
 
 use std::{
     fmt,
@@ -15,11 +17,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{AsyncConnectionConfig, RedisError, Script, aio::MultiplexedConnection};
-use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
+use redis::{
+    Cmd, ErrorKind, Pipeline, RedisError, RedisResult, Script, ServerErrorKind, Value,
+    aio::MultiplexedConnection,
+};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{address::Address, backoff::Backoff, clock::RedisClock, error::classify};
+use super::{
+    backoff::Backoff,
+    clock::RedisClock,
+    error::{classify, is_read_only},
+    node::Node,
+};
 use crate::{BackplaneError, Health};
 
 const PROBE_EVERY: Duration = Duration::from_millis(500);
@@ -31,22 +44,61 @@ const WRITE_QUEUE: usize = 1_024;
 /// callers wait within their deadline.
 const IN_FLIGHT: usize = 16_384;
 
-/// The shared connections. Dropping it ends their tasks.
-pub(crate) struct Lanes {
-    lanes: Vec<Arc<Lane>>,
+/// Lanes for what is rare or long.
+const BULK: usize = 2;
+
+/// Which lanes a call prefers; others will do when none of those is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Traffic {
+    /// Short, and somebody waits for it.
+    Hot,
+    /// Rare or long.
+    Bulk,
+}
+
+/// Where a server is, or why that is not known.
+pub(super) type Target = Result<Node, String>;
+
+/// Why a call has no answer.
+#[derive(Debug, Clone)]
+pub(super) enum Failed {
+    /// It was not sent: no lane is up.
+    Away(String),
+    /// There is no answer in time.
+    Late(String),
+    /// The server's, or the connection's.
+    Redis(RedisError),
+}
+
+impl From<Failed> for BackplaneError {
+    fn from(failed: Failed) -> Self {
+        match failed {
+            Failed::Away(why) => Self::Unavailable(why),
+            Failed::Late(why) => Self::Unknown(why),
+            Failed::Redis(error) => classify(error),
+        }
+    }
+}
+
+/// The connections to one server. Dropping it ends their tasks.
+pub(super) struct Lanes {
+    hot: Vec<Arc<Lane>>,
+    bulk: Vec<Arc<Lane>>,
     next: AtomicUsize,
     shared: Arc<Shared>,
-    stop: CancellationToken,
+    _stop: DropGuard,
 }
 
 #[derive(Default)]
 struct Lane {
     connection: Mutex<Option<MultiplexedConnection>>,
-    broken: Notify,
+    /// Why it has to be replaced whatever a probe says.
+    condemned: Mutex<Option<String>>,
+    suspect: Notify,
 }
 
 struct Shared {
-    address: Address,
+    target: watch::Receiver<Target>,
     deadline: Duration,
     /// A probe that took longer breaks the unbroken health.
     hiccup: Duration,
@@ -60,28 +112,23 @@ struct Shared {
 
 impl fmt::Debug for Lanes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lanes").field("address", &self.shared.address.shown).finish_non_exhaustive()
-    }
-}
-
-impl Drop for Lanes {
-    fn drop(&mut self) {
-        self.stop.cancel();
+        f.debug_struct("Lanes").field("to", &self.shared.shown()).finish_non_exhaustive()
     }
 }
 
 impl Lanes {
-    /// Redis counts as having been away when it is silent for `hiccup`, which may be too short for
-    /// a connection to be given up.
-    pub(crate) fn open(
-        address: Address,
+    /// Connects to wherever `target` says, and anew whenever it says something else. Redis counts
+    /// as having been away when it is silent for `hiccup`, which may be too short for a connection
+    /// to be given up.
+    pub(super) fn open(
+        target: watch::Receiver<Target>,
         count: usize,
         deadline: Duration,
         hiccup: Duration,
     ) -> Self {
         let (health, _) = watch::channel(Health::Away("not connected yet".into()));
         let shared = Arc::new(Shared {
-            address,
+            target,
             deadline,
             hiccup,
             clock: Arc::new(RedisClock::new()),
@@ -91,76 +138,125 @@ impl Lanes {
             connected: AtomicUsize::new(0),
         });
         let stop = CancellationToken::new();
-        let lanes: Vec<_> = (0..count.max(1)).map(|_| Arc::new(Lane::default())).collect();
-        for lane in &lanes {
-            let supervise = supervise(Arc::clone(lane), Arc::clone(&shared));
-            tokio::spawn(stop.clone().run_until_cancelled_owned(supervise));
-        }
-        Self { lanes, next: AtomicUsize::new(0), shared, stop }
+        let open = |count: usize| -> Vec<_> {
+            (0..count)
+                .map(|_| {
+                    let lane = Arc::new(Lane::default());
+                    let supervise = supervise(Arc::clone(&lane), Arc::clone(&shared));
+                    tokio::spawn(stop.clone().run_until_cancelled_owned(supervise));
+                    lane
+                })
+                .collect()
+        };
+        let (hot, bulk) = (open(count.max(1)), open(BULK));
+        Self { hot, bulk, next: AtomicUsize::new(0), shared, _stop: stop.drop_guard() }
     }
 
-    pub(crate) fn health(&self) -> watch::Receiver<Health> {
+    pub(super) fn health(&self) -> watch::Receiver<Health> {
         self.shared.health.subscribe()
     }
 
     /// For how long Redis has answered every probe at once.
-    pub(crate) fn healthy_for(&self) -> Duration {
+    pub(super) fn healthy_for(&self) -> Duration {
         lock(&self.shared.healthy_since).map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// The deadline of a call that starts now, in Redis' time.
-    pub(crate) fn deadline_ms(&self) -> i64 {
-        self.deadline_within(self.shared.deadline)
-    }
-
-    /// An earlier deadline, in Redis' time.
-    pub(crate) fn deadline_within(&self, wait: Duration) -> i64 {
-        self.shared.clock.after(wait.min(self.shared.deadline))
-    }
-
-    pub(crate) fn clock(&self) -> Arc<RedisClock> {
+    pub(super) fn clock(&self) -> Arc<RedisClock> {
         Arc::clone(&self.shared.clock)
     }
 
-    pub(crate) fn address(&self) -> &Address {
-        &self.shared.address
+    /// Sends what `make` makes of the deadline, in Redis' time, and waits for the answer until
+    /// `until`. A `script` is loaded where it is missing.
+    pub(super) async fn call(
+        &self,
+        traffic: Traffic,
+        until: Instant,
+        script: Option<&Script>,
+        make: impl Fn(i64) -> Cmd,
+    ) -> Result<Value, Failed> {
+        let wait = until.saturating_duration_since(Instant::now());
+        let cmd = make(self.shared.clock.after(wait));
+        self.on_a_lane(traffic, until, async move |mut connection| {
+            match (cmd.query_async(&mut connection).await, script) {
+                (Err(error), Some(script))
+                    if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) =>
+                {
+                    script.load_async(&mut connection).await?;
+                    cmd.query_async(&mut connection).await
+                }
+                (answer, _) => answer,
+            }
+        })
+        .await
+    }
+
+    /// Sends commands that have nothing to do with each other, and gives the answer of each.
+    pub(super) async fn pipeline(
+        &self,
+        until: Instant,
+        commands: impl IntoIterator<Item = Cmd>,
+    ) -> Result<Vec<RedisResult<Value>>, Failed> {
+        let mut pipeline = Pipeline::new();
+        // One key of another type must not keep the others from being looked at.
+        pipeline.ignore_errors();
+        for command in commands {
+            pipeline.add_command(command);
+        }
+        self.on_a_lane(Traffic::Bulk, until, async move |mut connection| {
+            pipeline.query_async(&mut connection).await
+        })
+        .await
     }
 
     /// Runs `call` on a connection that is up.
-    ///
-    /// # Errors
-    /// [`BackplaneError::Unavailable`] at once if none is; otherwise what
-    /// [`classify`] makes of the failure.
-    pub(crate) async fn run<T, F>(
+    async fn on_a_lane<T>(
         &self,
-        call: impl FnOnce(MultiplexedConnection) -> F,
-    ) -> Result<T, BackplaneError>
-    where
-        F: Future<Output = Result<T, RedisError>>,
-    {
-        let start = self.next.fetch_add(1, Ordering::Relaxed);
-        let up = (0..self.lanes.len()).find_map(|i| {
-            let lane = &self.lanes[(start + i) % self.lanes.len()];
-            lock(&lane.connection).clone().map(|connection| (lane, connection))
-        });
-        let Some((lane, connection)) = up else {
-            return Err(BackplaneError::Unavailable(match &*self.shared.health.borrow() {
+        traffic: Traffic,
+        until: Instant,
+        call: impl AsyncFnOnce(MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<T, Failed> {
+        let Some((lane, connection)) = self.pick(traffic) else {
+            return Err(Failed::Away(match &*self.shared.health.borrow() {
                 Health::Away(why) => why.clone(),
-                Health::Ready => format!("no connection to Redis at {}", self.shared.address.shown),
+                Health::Ready => format!("no connection to Redis at {}", self.shared.shown()),
             }));
         };
-        match tokio::time::timeout(self.shared.deadline, call(connection)).await {
+        match tokio::time::timeout_at(until.into(), call(connection)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
-                if error.is_unrecoverable_error() || error.is_connection_dropped() {
-                    lane.broken.notify_one();
-                }
-                Err(classify(error))
+                lane.look_into(&error);
+                Err(Failed::Redis(error))
             }
-            Err(_) => Err(BackplaneError::Unknown(format!(
-                "Redis at {} did not answer within {:?}",
-                self.shared.address.shown, self.shared.deadline
-            ))),
+            Err(_) => {
+                lane.suspect.notify_one();
+                let shown = self.shared.shown();
+                Err(Failed::Late(format!("Redis at {shown} did not answer in time")))
+            }
+        }
+    }
+
+    fn pick(&self, traffic: Traffic) -> Option<(&Lane, MultiplexedConnection)> {
+        let (first, then) = match traffic {
+            Traffic::Hot => (&self.hot, &self.bulk),
+            Traffic::Bulk => (&self.bulk, &self.hot),
+        };
+        let start = self.next.fetch_add(1, Ordering::Relaxed) % first.len();
+        first[start..]
+            .iter()
+            .chain(&first[..start])
+            .chain(then)
+            .find_map(|lane| lock(&lane.connection).clone().map(|connection| (&**lane, connection)))
+    }
+}
+
+impl Lane {
+    /// Has the lane replaced if the error says that it is of no use, or looked at if it may be.
+    fn look_into(&self, error: &RedisError) {
+        if is_read_only(error) {
+            *lock(&self.condemned) = Some("the server is not a master any more".into());
+            self.suspect.notify_one();
+        } else if error.is_unrecoverable_error() || error.is_connection_dropped() {
+            self.suspect.notify_one();
         }
     }
 }
@@ -168,15 +264,26 @@ impl Lanes {
 /// Keeps one lane connected for ever.
 async fn supervise(lane: Arc<Lane>, shared: Arc<Shared>) {
     let mut backoff = Backoff::new();
+    let mut target = shared.target.clone();
     loop {
-        match shared.connect().await {
+        let now = target.borrow_and_update().clone();
+        let connected = match now {
+            Ok(node) => shared.connect(&node).await,
+            Err(why) => Err(why),
+        };
+        match connected {
             Ok(connection) => {
-                backoff.reset();
+                let since = Instant::now();
+                *lock(&lane.condemned) = None;
                 *lock(&lane.connection) = Some(connection.clone());
                 shared.up();
-                let why = watch_over(&lane, &shared, connection).await;
+                let why = watch_over(&lane, &shared, connection, &mut target).await;
                 *lock(&lane.connection) = None;
                 shared.down(&why);
+                // One that is condemned as soon as it is up must not be a busy loop.
+                if since.elapsed() > PROBE_EVERY {
+                    backoff.reset();
+                }
             }
             Err(why) => shared.away(&why),
         }
@@ -184,12 +291,21 @@ async fn supervise(lane: Arc<Lane>, shared: Arc<Shared>) {
     }
 }
 
-/// Probes `connection` until it fails; says how.
-async fn watch_over(lane: &Lane, shared: &Shared, mut connection: MultiplexedConnection) -> String {
+/// Probes `connection` until it fails, or is of no more use; says how.
+async fn watch_over(
+    lane: &Lane,
+    shared: &Shared,
+    mut connection: MultiplexedConnection,
+    target: &mut watch::Receiver<Target>,
+) -> String {
     loop {
         tokio::select! {
             () = tokio::time::sleep(PROBE_EVERY) => {}
-            () = lane.broken.notified() => {}
+            () = lane.suspect.notified() => {}
+            Ok(()) = target.changed() => return "the master is another one now".into(),
+        }
+        if let Some(why) = lock(&lane.condemned).take() {
+            return why;
         }
         let asked = Instant::now();
         if let Err(why) = shared.probe(&mut connection).await {
@@ -202,13 +318,18 @@ async fn watch_over(lane: &Lane, shared: &Shared, mut connection: MultiplexedCon
 }
 
 impl Shared {
-    async fn connect(&self) -> Result<MultiplexedConnection, String> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.deadline))
-            .set_response_timeout(Some(self.deadline))
-            .set_pipeline_buffer_size(WRITE_QUEUE)
-            .set_concurrency_limit(IN_FLIGHT);
-        let connecting = self.address.client.get_multiplexed_async_connection_with_config(&config);
+    /// The server, as far as it is known.
+    fn shown(&self) -> String {
+        match &*self.target.borrow() {
+            Ok(node) => node.shown().to_owned(),
+            Err(_) => "an unknown address".to_owned(),
+        }
+    }
+
+    async fn connect(&self, node: &Node) -> Result<MultiplexedConnection, String> {
+        let connecting = node.connect(|config| {
+            config.set_pipeline_buffer_size(WRITE_QUEUE).set_concurrency_limit(IN_FLIGHT)
+        });
         let mut connection = connecting.await.map_err(|error| error.to_string())?;
         self.probe(&mut connection).await?;
         Ok(connection)
@@ -216,7 +337,7 @@ impl Shared {
 
     async fn probe(&self, connection: &mut MultiplexedConnection) -> Result<(), String> {
         let probe = self.probe.prepare_invoke();
-        let answer = tokio::time::timeout(self.deadline, probe.invoke_async(connection));
+        let answer = timeout(self.deadline, probe.invoke_async(connection));
         let (seconds, micros): (i64, i64) = answer
             .await
             .map_err(|_| format!("no answer within {:?}", self.deadline))?
@@ -229,19 +350,19 @@ impl Shared {
         if self.connected.fetch_add(1, Ordering::AcqRel) == 0 {
             *lock(&self.healthy_since) = Some(Instant::now());
             self.health.send_replace(Health::Ready);
-            tracing::info!(redis = self.address.shown, "connected to redis");
+            tracing::info!(redis = self.shown(), "connected to redis");
         }
     }
 
     /// Redis was silent, and answers again. In that time nobody could do anything either.
     fn hiccup(&self, silent: Duration) {
-        tracing::warn!(redis = self.address.shown, ?silent, "redis was silent");
+        tracing::warn!(redis = self.shown(), ?silent, "redis was silent");
         *lock(&self.healthy_since) = Some(Instant::now());
     }
 
     /// One lane is lost. Even if others are up, health is no longer unbroken.
     fn down(&self, why: &str) {
-        tracing::warn!(redis = self.address.shown, why, "connection to redis lost");
+        tracing::warn!(redis = self.shown(), why, "connection to redis lost");
         metrics::counter!("herald_backplane_connections_lost_total").increment(1);
         let left = self.connected.fetch_sub(1, Ordering::AcqRel) - 1;
         *lock(&self.healthy_since) = (left > 0).then(Instant::now);
@@ -254,7 +375,10 @@ impl Shared {
         if self.connected.load(Ordering::Acquire) > 0 {
             return;
         }
-        let why = format!("no connection to Redis at {}: {why}", self.address.shown);
+        let why = match &*self.target.borrow() {
+            Ok(node) => format!("no connection to Redis at {}: {why}", node.shown()),
+            Err(_) => why.to_owned(),
+        };
         self.health.send_if_modified(|health| {
             let now = Health::Away(why);
             let changed = *health != now;

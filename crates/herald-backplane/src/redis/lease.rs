@@ -14,7 +14,7 @@ use redis::{Cmd, FromRedisValue, Value};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Redis, channel, error::unexpected, millis, reap::CLAIM};
+use super::{Redis, channel, error::unexpected, eval, millis, reap::CLAIM};
 use crate::{
     Audit, BackplaneError, Believed, GatewayEvent, GatewayEvents, LeaseError, Page, Since,
     events::Queued, wire,
@@ -80,17 +80,47 @@ impl Redis {
         id: GatewayId,
         name: &GatewayName,
     ) -> Result<Vec<GatewayId>, LeaseError> {
+        // Who holds the name and has no listener any more; one after the other, should there be more.
+        let mut deaf = None;
+        loop {
+            match self.try_lease(id, name, deaf).await {
+                Err(LeaseError::NameTaken { holder, .. })
+                    if deaf != Some(holder) && !self.is_heard(holder).await? =>
+                {
+                    deaf = Some(holder);
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Whether anybody listens on the channel of that lease.
+    async fn is_heard(&self, gateway: GatewayId) -> Result<bool, BackplaneError> {
+        let channel = self.inner.keys.gateway_channel(gateway);
+        Ok(self.inner.servers.listeners(&channel).await? > 0)
+    }
+
+    /// Takes the lease unless the name is held by another one than `deaf`.
+    async fn try_lease(
+        &self,
+        id: GatewayId,
+        name: &GatewayName,
+        deaf: Option<GatewayId>,
+    ) -> Result<Vec<GatewayId>, LeaseError> {
         let inner = &*self.inner;
-        let mut call = inner.scripts.lease_open.prepare_invoke();
-        call.key(inner.keys.leases())
-            .arg(inner.lanes.deadline_ms())
-            .arg(id.to_string())
-            .arg(name.as_str())
-            .arg(millis(inner.options.lease))
-            .arg(inner.keys.gateway_channels())
-            .arg(millis(CLAIM));
-        let run = async |mut connection| call.invoke_async::<Vec<Value>>(&mut connection).await;
-        let answer = inner.lanes.run(run).await?;
+        let key = inner.keys.leases();
+        let call = |deadline: i64| {
+            let mut call = eval(&inner.scripts.lease_open, &[&key]);
+            call.arg(deadline)
+                .arg(id.to_string())
+                .arg(name.as_str())
+                .arg(millis(inner.options.lease))
+                .arg(deaf.map(|gateway| gateway.to_string()).unwrap_or_default())
+                .arg(millis(CLAIM));
+            call
+        };
+        let answer: Vec<Value> =
+            inner.servers.script(&key, &inner.scripts.lease_open, call).await?;
         let text = |value: &Value| {
             String::from_redis_value_ref(value).map_err(|error| unexpected("taking a lease", error))
         };
@@ -116,14 +146,21 @@ impl Redis {
 
     async fn renew_lease(&self, id: GatewayId) -> Result<bool, BackplaneError> {
         let inner = &*self.inner;
-        let mut call = inner.scripts.lease_renew.prepare_invoke();
-        call.key(inner.keys.leases())
-            .key(inner.keys.lease_sessions(id))
-            .arg(inner.lanes.deadline_ms())
-            .arg(id.to_string())
-            .arg(millis(inner.options.lease))
-            .arg(INDEX_LIFE.as_secs());
-        inner.lanes.run(async |mut connection| call.invoke_async(&mut connection).await).await
+        let key = inner.keys.leases();
+        let call = |deadline: i64| {
+            let mut call = eval(&inner.scripts.lease_renew, &[&key]);
+            call.arg(deadline).arg(id.to_string()).arg(millis(inner.options.lease));
+            call
+        };
+        let index = inner.keys.lease_sessions(id);
+        let mut prolong = Cmd::new();
+        prolong.arg("EXPIRE").arg(&index).arg(INDEX_LIFE.as_secs());
+        // The index lives so long that it does not matter whether this one time succeeds.
+        let (renewed, _) = tokio::join!(
+            inner.servers.script(&key, &inner.scripts.lease_renew, call),
+            inner.servers.command::<bool>(&index, prolong),
+        );
+        renewed
     }
 }
 
@@ -201,13 +238,10 @@ impl RedisGateway {
 
     /// Notes where a reaper of this lease finds the session.
     async fn index(&self, user: &UserId, session: SessionId) -> Result<(), BackplaneError> {
+        let index = self.redis.inner.keys.lease_sessions(self.id);
         let mut set = Cmd::new();
-        set.arg("HSET")
-            .arg(self.redis.inner.keys.lease_sessions(self.id))
-            .arg(session.to_string())
-            .arg(user.as_str());
-        let run = async |mut connection| set.query_async::<()>(&mut connection).await;
-        self.redis.inner.lanes.run(run).await
+        set.arg("HSET").arg(&index).arg(session.to_string()).arg(user.as_str());
+        self.redis.inner.servers.command(&index, set).await
     }
 
     pub(crate) async fn disconnect(

@@ -1,8 +1,8 @@
 //! The backplane on Redis 6.2 or newer.
 //!
-//! `keys.rs` makes every name; `lua/` holds the scripts; `lanes.rs` the shared
-//! connections of the hot path; `channel.rs` each gateway's own subscription;
-//! the pool serves what is rare or long.
+//! `keys.rs` makes every name; `lua/` holds the scripts; `servers.rs` is the one
+//! way to ask, whatever kind of Redis it is; `lanes.rs` the shared connections
+//! to one server; `channel.rs` each gateway's own subscription.
 
 mod address;
 mod audit;
@@ -16,24 +16,23 @@ mod inbox;
 mod keys;
 mod lanes;
 mod lease;
+mod node;
 mod presence;
 mod reap;
+mod servers;
+mod standalone;
 mod volatile;
 
 use std::{sync::Arc, time::Duration};
 
-use deadpool_redis::{Manager, Pool, Runtime};
-use redis::{AsyncConnectionConfig, Script};
+use redis::{Cmd, Script, ToRedisArgs};
 use tokio::sync::watch;
 
 #[doc(hidden)]
 pub use self::clock::RedisClock;
 pub use self::lease::RedisGateway;
-use self::{address::Address, keys::Keys, lanes::Lanes};
-use crate::{BackplaneError, BackplaneOptions, Clock, Health, OpenError};
-
-/// Connections for what is rare or long, at most.
-const POOL: usize = 8;
+use self::{address::Address, keys::Keys, servers::Servers};
+use crate::{BackplaneOptions, Clock, Health, OpenError};
 
 /// A Redis that any number of processes share. Clones share connections.
 #[derive(Debug, Clone)]
@@ -45,8 +44,7 @@ pub struct Redis {
 struct Inner {
     options: BackplaneOptions,
     keys: Keys,
-    lanes: Lanes,
-    pool: Pool,
+    servers: Servers,
     scripts: Scripts,
 }
 
@@ -89,48 +87,26 @@ impl Redis {
     pub(crate) fn open(options: &BackplaneOptions) -> Result<Self, OpenError> {
         let keys = Keys::new(&options.key_prefix)?;
         let address = Address::parse(&options.url, options.call_deadline)?;
-        let pool = pool(&address, options.call_deadline)?;
         let hiccup = hiccup(options.lease);
-        let lanes = Lanes::open(address, options.connections, options.call_deadline, hiccup);
-        let inner = Inner { options: options.clone(), keys, lanes, pool, scripts: Scripts::new() };
+        let servers = Servers::open(address, options.connections, options.call_deadline, hiccup);
+        let inner = Inner { options: options.clone(), keys, servers, scripts: Scripts::new() };
         Ok(Self { inner: Arc::new(inner) })
     }
 
     pub(crate) fn health(&self) -> watch::Receiver<Health> {
-        self.inner.lanes.health()
+        self.inner.servers.health()
     }
 
     pub(crate) fn clock(&self) -> Clock {
-        Clock::Redis(self.inner.lanes.clock())
-    }
-
-    /// A connection for what is rare or long.
-    async fn pooled(&self) -> Result<deadpool_redis::Connection, BackplaneError> {
-        self.inner.pool.get().await.map_err(|error| BackplaneError::Unavailable(error.to_string()))
+        Clock::Redis(self.inner.servers.clock())
     }
 }
 
-fn pool(address: &Address, deadline: Duration) -> Result<Pool, OpenError> {
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(deadline))
-        .set_response_timeout(Some(deadline));
-    let info = address.client.get_connection_info().clone();
-    let manager = Manager::new_with_config(info, config);
-    manager
-        .map_err(|error| error.to_string())
-        .and_then(|manager| {
-            Pool::builder(manager)
-                .max_size(POOL)
-                .wait_timeout(Some(deadline))
-                .create_timeout(Some(deadline))
-                .recycle_timeout(Some(deadline))
-                .runtime(Runtime::Tokio1)
-                .build()
-                .map_err(|error| error.to_string())
-        })
-        .map_err(|error| {
-            OpenError(format!("cannot use the Redis address {}: {error}", address.shown))
-        })
+/// The beginning of a script's call. Its arguments follow, the deadline first if it heeds one.
+fn eval(script: &Script, keys: &[impl ToRedisArgs]) -> Cmd {
+    let mut call = Cmd::new();
+    call.arg("EVALSHA").arg(script.get_hash()).arg(keys.len()).arg(keys);
+    call
 }
 
 /// How long Redis may be silent before it matters to who judges leases: a holder renews at least

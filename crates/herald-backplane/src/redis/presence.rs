@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use herald_core::{GatewayId, UserId};
-use redis::{Pipeline, Value};
+use redis::{Cmd, Value};
 
 use super::{
     Redis,
-    error::{classify, unexpected},
+    error::{answer, unexpected},
 };
 use crate::{BackplaneError, Presence, wire};
 
@@ -17,17 +17,19 @@ const USERS_AT_ONCE: usize = 200;
 
 impl Redis {
     pub(crate) async fn presence(&self, users: &[UserId]) -> Result<Vec<Presence>, BackplaneError> {
-        let mut connection = self.pooled().await?;
-        let alive = self.alive(&mut connection).await?;
+        let inner = &*self.inner;
+        let alive = self.alive().await?;
         let mut out = Vec::with_capacity(users.len());
         for users in users.chunks(USERS_AT_ONCE) {
-            let mut ask = Pipeline::with_capacity(users.len());
-            for user in users {
-                ask.cmd("HGETALL").arg(self.inner.keys.sessions(user));
-            }
-            let answers: Vec<Vec<(Vec<u8>, Vec<u8>)>> =
-                ask.query_async(&mut connection).await.map_err(classify)?;
+            let ask = users.iter().map(|user| {
+                let key = inner.keys.sessions(user);
+                let mut ask = Cmd::new();
+                ask.arg("HGETALL").arg(&key);
+                (key, ask)
+            });
+            let answers = inner.servers.bulk(ask.collect()).await?;
             for (user, sessions) in users.iter().zip(answers) {
+                let sessions: Vec<(Vec<u8>, Vec<u8>)> = answer("presence", sessions)?;
                 let mut sessions = sessions
                     .iter()
                     .map(|(id, value)| wire::decode_session(id, value))
@@ -41,19 +43,19 @@ impl Redis {
     }
 
     /// The gateways whose lease is good now.
-    async fn alive(
-        &self,
-        connection: &mut deadpool_redis::Connection,
-    ) -> Result<HashSet<GatewayId>, BackplaneError> {
-        let mut ask = Pipeline::with_capacity(2);
-        ask.cmd("TIME").cmd("HGETALL").arg(self.inner.keys.leases());
-        let ((seconds, micros), leases): ((u64, u64), Vec<(String, Value)>) =
-            ask.query_async(connection).await.map_err(classify)?;
+    async fn alive(&self) -> Result<HashSet<GatewayId>, BackplaneError> {
+        let key = self.inner.keys.leases();
+        let (mut time, mut leases) = (Cmd::new(), Cmd::new());
+        time.arg("TIME");
+        leases.arg("HGETALL").arg(&key);
+        let ask = vec![(key.clone(), time), (key, leases)];
+        let mut answers = self.inner.servers.bulk(ask).await?.into_iter();
+        let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
+        let (seconds, micros): (u64, u64) = answer("TIME", next())?;
+        let leases: Vec<(String, String)> = answer("the leases", next())?;
         let now = seconds * 1000 + micros / 1000;
         let mut alive = HashSet::new();
         for (gateway, lease) in leases {
-            let lease: String =
-                redis::from_redis_value(lease).map_err(|error| unexpected("a lease", error))?;
             let mut words = lease.split(' ');
             let (Some(state), Some(expires)) = (words.next(), words.next()) else {
                 return Err(unexpected("a lease", lease));

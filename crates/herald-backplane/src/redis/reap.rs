@@ -3,13 +3,9 @@
 use std::{collections::HashMap, time::Duration};
 
 use herald_core::{GatewayId, SessionId, UserId};
-use redis::{Cmd, Pipeline};
+use redis::Cmd;
 
-use super::{
-    Redis,
-    error::{classify, unexpected},
-    hiccup, millis,
-};
+use super::{Redis, error::unexpected, eval, hiccup, millis};
 use crate::{BackplaneError, Reaped};
 
 /// How long a reaper has a lease to itself.
@@ -24,7 +20,8 @@ const SESSIONS_AT_ONCE: usize = 256;
 impl Redis {
     pub(crate) async fn reap(&self) -> Result<Reaped, BackplaneError> {
         // In an outage nobody could renew: give everybody a whole lease after it.
-        if self.inner.lanes.healthy_for() < self.inner.options.lease {
+        let healthy_for = self.inner.servers.healthy_for(&self.inner.keys.leases());
+        if healthy_for < self.inner.options.lease {
             return Ok(Reaped::default());
         }
         let mut reaped = Reaped::default();
@@ -45,18 +42,21 @@ impl Redis {
     async fn claim(&self, only: Option<GatewayId>) -> Result<Vec<GatewayId>, BackplaneError> {
         let inner = &*self.inner;
         // A question that Redis takes up late finds leases lapsed that nobody could renew.
-        let deadline = match only {
-            Some(_) => inner.lanes.deadline_ms(),
-            None => inner.lanes.deadline_within(hiccup(inner.options.lease)),
+        let early = match only {
+            Some(_) => Duration::ZERO,
+            None => inner.options.call_deadline.saturating_sub(hiccup(inner.options.lease)),
         };
-        let mut call = inner.scripts.lease_claim.prepare_invoke();
-        call.key(inner.keys.leases())
-            .arg(deadline)
-            .arg(millis(CLAIM))
-            .arg(LEASES_AT_ONCE)
-            .arg(only.map(|gateway| gateway.to_string()).unwrap_or_default());
-        let run = async |mut connection| call.invoke_async::<Vec<String>>(&mut connection).await;
-        let claimed = inner.lanes.run(run).await?;
+        let key = inner.keys.leases();
+        let call = |deadline: i64| {
+            let mut call = eval(&inner.scripts.lease_claim, &[&key]);
+            call.arg(deadline.saturating_sub_unsigned(millis(early)))
+                .arg(millis(CLAIM))
+                .arg(LEASES_AT_ONCE)
+                .arg(only.map(|gateway| gateway.to_string()).unwrap_or_default());
+            call
+        };
+        let claimed: Vec<String> =
+            inner.servers.script(&key, &inner.scripts.lease_claim, call).await?;
         claimed
             .iter()
             .map(|gateway| gateway.parse().map_err(|error| unexpected("claiming a lease", error)))
@@ -71,10 +71,7 @@ impl Redis {
         loop {
             let mut some = Cmd::new();
             some.arg("HRANDFIELD").arg(&index).arg(SESSIONS_AT_ONCE).arg("WITHVALUES");
-            let some: Vec<(String, String)> = {
-                let mut connection = self.pooled().await?;
-                some.query_async(&mut connection).await.map_err(classify)?
-            };
+            let some: Vec<(String, String)> = self.inner.servers.rare_command(&index, some).await?;
             if some.is_empty() {
                 break;
             }
@@ -90,10 +87,10 @@ impl Redis {
                 .collect::<Result<_, BackplaneError>>()?;
             removed += self.forget(gateway, &sessions).await?;
         }
-        let mut connection = self.pooled().await?;
+        let leases = self.inner.keys.leases();
         let mut drop_lease = Cmd::new();
-        drop_lease.arg("HDEL").arg(self.inner.keys.leases()).arg(gateway.to_string());
-        drop_lease.query_async::<()>(&mut connection).await.map_err(classify)?;
+        drop_lease.arg("HDEL").arg(&leases).arg(gateway.to_string());
+        self.inner.servers.rare_command::<()>(&leases, drop_lease).await?;
         Ok(removed)
     }
 
@@ -114,13 +111,13 @@ impl Redis {
             let removals =
                 by_user.into_iter().map(|(user, sessions)| self.forget_of(gateway, user, sessions));
             removed += futures_util::future::try_join_all(removals).await?.iter().sum::<usize>();
-            let mut unindex = Pipeline::new();
+            let index = self.inner.keys.lease_sessions(gateway);
+            let mut unindex = Cmd::new();
             unindex
-                .cmd("HDEL")
-                .arg(self.inner.keys.lease_sessions(gateway))
+                .arg("HDEL")
+                .arg(&index)
                 .arg(sessions.iter().map(|(_, session)| session.to_string()).collect::<Vec<_>>());
-            let run = async |mut connection| unindex.query_async::<()>(&mut connection).await;
-            self.inner.lanes.run(run).await?;
+            self.inner.servers.command::<()>(&index, unindex).await?;
         }
         Ok(removed)
     }
@@ -131,12 +128,16 @@ impl Redis {
         user: &UserId,
         sessions: Vec<SessionId>,
     ) -> Result<usize, BackplaneError> {
-        let mut call = self.inner.scripts.forget.prepare_invoke();
-        call.key(self.inner.keys.sessions(user)).arg(gateway.to_string());
-        for session in sessions {
-            call.arg(session.to_string());
-        }
-        let run = async |mut connection| call.invoke_async::<usize>(&mut connection).await;
-        self.inner.lanes.run(run).await
+        let inner = &*self.inner;
+        let key = inner.keys.sessions(user);
+        let call = |_| {
+            let mut call = eval(&inner.scripts.forget, &[&key]);
+            call.arg(gateway.to_string());
+            for session in &sessions {
+                call.arg(session.to_string());
+            }
+            call
+        };
+        inner.servers.script(&key, &inner.scripts.forget, call).await
     }
 }

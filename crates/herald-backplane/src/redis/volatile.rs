@@ -4,7 +4,8 @@ use herald_core::{Notice, UserId, VolatileId};
 
 use super::{
     Redis,
-    dispatch::{Listeners, Sessions, targets},
+    dispatch::{Sessions, Told, targets},
+    eval,
 };
 use crate::{BackplaneError, Sent, wire};
 
@@ -16,24 +17,30 @@ impl Redis {
     ) -> Result<Sent, BackplaneError> {
         let inner = &*self.inner;
         let id = VolatileId::random();
-        let mut call = inner.scripts.volatile.prepare_invoke();
-        call.key(inner.keys.sessions(user))
-            .arg(inner.lanes.deadline_ms())
-            .arg(wire::encode_volatile(Some(user), id, notice))
-            .arg(inner.keys.gateway_channels());
-        type Answer = (u64, Sessions, Listeners);
-        let run = async |mut connection| call.invoke_async::<Answer>(&mut connection).await;
-        let (at_ms, sessions, listeners) = inner.lanes.run(run).await?;
+        let key = inner.keys.sessions(user);
+        let message = wire::encode_volatile(Some(user), id, notice);
+        let call = |deadline: i64| {
+            let mut call = eval(&inner.scripts.volatile, &[&key]);
+            call.arg(deadline).arg(&message[..]).arg(inner.keys.gateway_channels());
+            call
+        };
+        let (at_ms, sessions, told): (u64, Sessions, Told) =
+            inner.servers.script(&key, &inner.scripts.volatile, call).await?;
+        let listeners = inner.servers.tell(told).await;
         Ok(Sent { id, at_ms, targets: targets(&sessions, listeners)? })
     }
 
     pub(crate) async fn broadcast(&self, notice: &Notice) -> Result<usize, BackplaneError> {
         let inner = &*self.inner;
-        let mut call = inner.scripts.broadcast.prepare_invoke();
-        call.key(inner.keys.leases())
-            .arg(inner.lanes.deadline_ms())
-            .arg(wire::encode_volatile(None, VolatileId::random(), notice))
-            .arg(inner.keys.gateway_channels());
-        inner.lanes.run(async |mut connection| call.invoke_async(&mut connection).await).await
+        let key = inner.keys.leases();
+        let message = wire::encode_volatile(None, VolatileId::random(), notice);
+        let call = |deadline: i64| {
+            let mut call = eval(&inner.scripts.broadcast, &[&key]);
+            call.arg(deadline).arg(&message[..]).arg(inner.keys.gateway_channels());
+            call
+        };
+        let told: Told = inner.servers.script(&key, &inner.scripts.broadcast, call).await?;
+        let listeners = inner.servers.tell(told).await;
+        Ok(listeners.iter().filter(|(_, listening)| *listening > 0).count())
     }
 }

@@ -2,19 +2,15 @@
 --
 -- KEYS  1 leases
 -- ARGV  1 deadline, ms of Redis' clock · 2 message without its time · 3 prefix of gateway channels
--- gives how many of them were listening
+-- gives { gateway id, listeners, … }
 
 local now = now_ms()
 local refused = late(now, ARGV[1])
 if refused then return refused end
 
-local message, told = sent_at(ARGV[2], now), 0
-local all = redis.call('HGETALL', KEYS[1])
+local gateways, all = {}, redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local lease = parse(all[i + 1])
-  if lease.state == 'held' and lease.expires > now
-    and redis.call('PUBLISH', ARGV[3] .. all[i], message) > 0 then
-    told = told + 1
-  end
+  if lease.state == 'held' and lease.expires > now then gateways[#gateways + 1] = all[i] end
 end
-return told
+return tell(gateways, ARGV[3], sent_at(ARGV[2], now))

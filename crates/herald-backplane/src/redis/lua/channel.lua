@@ -24,17 +24,25 @@ local function sent_at(message, now)
   return message .. string.char(81) .. fixed(now, 8)
 end
 
--- Publishes once to each gateway that owns one of the sessions (as HGETALL gives them).
--- Returns { gateway id, listeners, … }.
-local function tell(sessions, channels, message)
-  local told, listeners = {}, {}
+-- The gateways that own one of the sessions (as HGETALL gives them), each once.
+local function owners(sessions)
+  local known, gateways = {}, {}
   for i = 2, #sessions, 2 do
     local gateway = string.sub(sessions[i], 1, 16)
-    if not told[gateway] then
-      told[gateway] = true
-      listeners[#listeners + 1] = gateway
-      listeners[#listeners + 1] = redis.call('PUBLISH', channels .. gateway, message)
+    if not known[gateway] then
+      known[gateway] = true
+      gateways[#gateways + 1] = gateway
     end
+  end
+  return gateways
+end
+
+-- Publishes to each gateway. Returns { gateway id, listeners, … }.
+local function tell(gateways, channels, message)
+  local listeners = {}
+  for _, gateway in ipairs(gateways) do
+    listeners[#listeners + 1] = gateway
+    listeners[#listeners + 1] = redis.call('PUBLISH', channels .. gateway, message)
   end
   return listeners
 end

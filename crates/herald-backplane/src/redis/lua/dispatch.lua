@@ -27,7 +27,7 @@ if used then
     return redis.error_reply('HERALDKEYUSED the idempotency key was used for another notice')
   end
   local message = place(used.position, used.position, used.random) .. ARGV[6] .. IN_INBOX
-  return { now, used.position, used.random, s.e, 1, sessions, tell(sessions, ARGV[8], message) }
+  return { now, used.position, used.random, s.e, 1, sessions, tell(owners(sessions), ARGV[8], message) }
 end
 
 local stored = ARGV[4]
@@ -59,4 +59,4 @@ end
 
 local message = place(position, previous, ARGV[3]) .. ARGV[6]
 if ARGV[7] ~= '' then message = message .. ARGV[7] .. stored else message = message .. IN_INBOX end
-return { now, position, ARGV[3], s.e, 0, sessions, tell(sessions, ARGV[8], message) }
+return { now, position, ARGV[3], s.e, 0, sessions, tell(owners(sessions), ARGV[8], message) }

@@ -1,8 +1,9 @@
--- Takes a lease for a gateway name. What the name left behind is fenced if it lapsed or nobody
--- listens on its channel any more, and claimed for the caller to reap.
+-- Takes a lease for a gateway name. What the name left behind is fenced if it lapsed or is known to
+-- listen no more, and claimed for the caller to reap.
 --
 -- KEYS  1 leases
--- ARGV  1 deadline · 2 gateway id · 3 name · 4 lease, ms · 5 prefix of gateway channels · 6 claim, ms
+-- ARGV  1 deadline · 2 gateway id · 3 name · 4 lease, ms · 5 a gateway id that nobody listens for, or ''
+--       6 claim, ms
 -- gives { 'held', fenced gateway id, … } or { 'taken', its holder, what is left of its lease in ms }
 
 local now = now_ms()
@@ -13,8 +14,7 @@ local all, fenced = redis.call('HGETALL', KEYS[1]), {}
 for i = 1, #all, 2 do
   local gateway, lease = all[i], parse(all[i + 1])
   if lease.name == ARGV[3] and lease.state == 'held' then
-    local channel = ARGV[5] .. gateway
-    if lease.expires > now and redis.call('PUBSUB', 'NUMSUB', channel)[2] > 0 then
+    if lease.expires > now and gateway ~= ARGV[5] then
       return { 'taken', gateway, lease.expires - now }
     end
     fenced[#fenced + 1] = gateway

@@ -1,7 +1,7 @@
 -- Renews a lease, also one that lapsed without anybody having fenced it: its sessions are still there.
 --
--- KEYS  1 leases · 2 the lease's sessions
--- ARGV  1 deadline · 2 gateway id · 3 lease, ms · 4 life of the lease's sessions, s
+-- KEYS  1 leases
+-- ARGV  1 deadline · 2 gateway id · 3 lease, ms
 -- gives 1, or 0 if the lease is no longer the caller's
 
 local now = now_ms()
@@ -14,5 +14,4 @@ local lease = parse(held)
 if lease.state ~= 'held' then return 0 end
 lease.expires, lease.claimed = now + tonumber(ARGV[3]), 0
 save(KEYS[1], ARGV[2], lease)
-redis.call('EXPIRE', KEYS[2], ARGV[4])
 return 1

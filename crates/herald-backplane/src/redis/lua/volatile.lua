@@ -9,4 +9,4 @@ local refused = late(now, ARGV[1])
 if refused then return refused end
 
 local sessions = redis.call('HGETALL', KEYS[1])
-return { now, sessions, tell(sessions, ARGV[3], sent_at(ARGV[2], now)) }
+return { now, sessions, tell(owners(sessions), ARGV[3], sent_at(ARGV[2], now)) }

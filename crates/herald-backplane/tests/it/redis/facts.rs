@@ -172,6 +172,38 @@ async fn all_connections_cut_and_scripts_forgotten_is_only_a_pause() {
     }
 }
 
+/// Whoever answers READONLY was a master once, and another one is behind that address by now.
+#[tokio::test]
+async fn a_server_that_is_no_master_any_more_is_connected_to_anew() {
+    let server = RedisServer::alone();
+    let fixture = Fixture::on(&server);
+    let notifier = fixture.notifier().await;
+    let alice = user("alice");
+    notifier.dispatch(&alice, &sent("1")).await.unwrap();
+    let mut operator = Operator::of(&fixture).await;
+    let mut connected = async || {
+        let stats: redis::InfoDict = operator.ask(&["INFO", "stats"]).await;
+        stats.get::<u64>("total_connections_received").unwrap()
+    };
+    let before = connected().await;
+    let mut other = Operator::of(&fixture).await;
+    other.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    let error = notifier.dispatch(&alice, &sent("2")).await.unwrap_err();
+    assert!(matches!(error, BackplaneError::Unavailable(_)), "{error}");
+    eventually("it is connected to anew", PATIENCE, async || {
+        (connected().await > before + 1).then_some(())
+    })
+    .await;
+    other.ask::<()>(&["REPLICAOF", "NO", "ONE"]).await;
+    let after = eventually("it is a master again", PATIENCE, async || {
+        notifier.dispatch(&alice, &sent("3")).await.ok()
+    })
+    .await;
+    let page = notifier.read(&alice, Since::Start, 100).await.unwrap();
+    assert_eq!(page.notices.len(), 2);
+    assert_eq!(page.tip, after.place);
+}
+
 #[tokio::test]
 async fn the_keys_of_a_user_stay_few_and_end_by_themselves() {
     let server = RedisServer::alone();

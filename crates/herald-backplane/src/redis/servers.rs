@@ -1,0 +1,162 @@
+//! The one way in which everything here asks Redis, whatever kind of Redis it is.
+//!
+//! A call names a key, and goes to the server that has it; all keys of a call are in one slot. It
+//! ends by the deadline of all calls, and its errors say whether it can have happened. What
+//! happened on no server may be tried again within the deadline; what may have happened is not.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use redis::{Cmd, FromRedisValue, RedisResult, Script, Value};
+use tokio::sync::watch;
+
+use super::{
+    address::Address,
+    clock::RedisClock,
+    dispatch::{Listeners, Told},
+    error::unexpected,
+    lanes::{Failed, Traffic},
+    node::Node,
+    standalone::Standalone,
+};
+use crate::{BackplaneError, Health};
+
+/// All servers of a backplane.
+#[derive(Debug)]
+pub(super) struct Servers {
+    kind: Kind,
+    deadline: Duration,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Standalone(Standalone),
+}
+
+impl Servers {
+    /// Nothing is awaited: who is away is connected to in the background, for ever.
+    pub(super) fn open(
+        address: Address,
+        connections: usize,
+        deadline: Duration,
+        hiccup: Duration,
+    ) -> Self {
+        let kind = match address {
+            Address::Standalone(node) => {
+                Kind::Standalone(Standalone::open(node, connections, hiccup))
+            }
+        };
+        Self { kind, deadline }
+    }
+
+    pub(super) fn health(&self) -> watch::Receiver<Health> {
+        match &self.kind {
+            Kind::Standalone(server) => server.health(),
+        }
+    }
+
+    /// The clock that notices expire by.
+    pub(super) fn clock(&self) -> Arc<RedisClock> {
+        match &self.kind {
+            Kind::Standalone(server) => server.clock(),
+        }
+    }
+
+    /// For how long the server that has `key` has answered every probe at once.
+    pub(super) fn healthy_for(&self, _key: &str) -> Duration {
+        match &self.kind {
+            Kind::Standalone(server) => server.healthy_for(),
+        }
+    }
+
+    /// When a call that starts now has to be over.
+    pub(super) fn until(&self) -> Instant {
+        Instant::now() + self.deadline
+    }
+
+    /// Runs a script on the server that has `key`, one of its keys. `make` gives the call; it is
+    /// told the deadline, in ms of that server's clock.
+    pub(super) async fn script<T: FromRedisValue>(
+        &self,
+        key: &str,
+        script: &Script,
+        make: impl Fn(i64) -> Cmd,
+    ) -> Result<T, BackplaneError> {
+        let answer = self.call(Traffic::Hot, key, Some(script), make).await?;
+        T::from_redis_value(answer).map_err(|error| unexpected("a script", error))
+    }
+
+    /// Runs a command of one key, which somebody waits for.
+    pub(super) async fn command<T: FromRedisValue>(
+        &self,
+        key: &str,
+        command: Cmd,
+    ) -> Result<T, BackplaneError> {
+        let answer = self.call(Traffic::Hot, key, None, |_| command.clone()).await?;
+        T::from_redis_value(answer).map_err(|error| unexpected("a command", error))
+    }
+
+    /// The same where it is rare, or its answer long.
+    pub(super) async fn rare_command<T: FromRedisValue>(
+        &self,
+        key: &str,
+        command: Cmd,
+    ) -> Result<T, BackplaneError> {
+        let answer = self.call(Traffic::Bulk, key, None, |_| command.clone()).await?;
+        T::from_redis_value(answer).map_err(|error| unexpected("a command", error))
+    }
+
+    async fn call(
+        &self,
+        traffic: Traffic,
+        _key: &str,
+        script: Option<&Script>,
+        make: impl Fn(i64) -> Cmd,
+    ) -> Result<Value, Failed> {
+        match &self.kind {
+            Kind::Standalone(server) => server.call(traffic, self.until(), script, make).await,
+        }
+    }
+
+    /// Runs any number of commands, each of the key beside it, and gives the answer of each. Costs
+    /// the time of one round trip, on no connection of the hot path.
+    pub(super) async fn bulk(
+        &self,
+        commands: Vec<(String, Cmd)>,
+    ) -> Result<Vec<RedisResult<Value>>, BackplaneError> {
+        let count = commands.len();
+        let answers = match &self.kind {
+            Kind::Standalone(server) => {
+                server.bulk(self.until(), commands.into_iter().map(|(_, command)| command)).await?
+            }
+        };
+        if answers.len() == count {
+            Ok(answers)
+        } else {
+            Err(unexpected("many commands", format!("{} answers of {count}", answers.len())))
+        }
+    }
+
+    /// Which gateways heard what a script told.
+    pub(super) async fn tell(&self, told: Told) -> Listeners {
+        match &self.kind {
+            Kind::Standalone(_) => told,
+        }
+    }
+
+    /// How many are subscribed to a channel.
+    pub(super) async fn listeners(&self, channel: &str) -> Result<u64, BackplaneError> {
+        match &self.kind {
+            Kind::Standalone(server) => server.listeners(self.until(), channel).await,
+        }
+    }
+
+    /// Where a channel is subscribed to.
+    pub(super) fn home(&self, _channel: &str) -> Result<Node, BackplaneError> {
+        match &self.kind {
+            Kind::Standalone(server) => server.node(),
+        }
+    }
+}
