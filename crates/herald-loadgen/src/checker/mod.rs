@@ -4,16 +4,23 @@
 //! when it sends to one user one at a time, and each notice whose fate is unknown (UNAVAILABLE, a
 //! time-out). A [`Reader`] is one client, over as many sessions as it takes: within one session
 //! each notice may come once and in order, over all of them each accepted one must have come.
+//!
+//! What an inbox keeps in the end [settles](Checker::kept) what was unknown, and what is in it must
+//! have come too. A [gap](Checker::allowing_gaps) excuses what it tells of, and nothing else.
 
+mod position;
 mod report;
+mod sent;
 mod verdict;
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 pub use self::report::{Finding, Report};
+use self::sent::{Accepted, Sent, Unknown};
 use crate::event::{Gap, Notice};
 
 /// What was sent, and who received what. Cheap to clone; all clones are the same checker.
@@ -35,25 +42,13 @@ pub enum Start {
 
 #[derive(Debug, Default)]
 struct State {
+    allows_gaps: bool,
     users: HashMap<String, Sent>,
     /// Which user, and which place in that user's order.
     ids: HashMap<Box<str>, (Box<str>, usize)>,
     readers: Vec<Received>,
-    /// Notices told to the checker with an id that another notice has.
-    reused: Vec<Box<str>>,
-}
-
-/// What was sent to one user.
-#[derive(Debug, Default)]
-struct Sent {
-    accepted: Vec<Accepted>,
-    unknown: Vec<Box<str>>,
-}
-
-#[derive(Debug)]
-struct Accepted {
-    id: Box<str>,
-    payload: Box<str>,
+    /// What is wrong with what was sent, whoever received it.
+    findings: Vec<(String, Finding)>,
 }
 
 /// What one reader received.
@@ -66,13 +61,12 @@ struct Received {
     from: usize,
     until: Option<usize>,
     lives: Vec<Life>,
-    gaps: Vec<Gap>,
 }
 
 #[derive(Debug, Default)]
 struct Life {
     session: String,
-    notices: Vec<Got>,
+    events: Vec<Got>,
 }
 
 #[derive(Debug)]
@@ -81,6 +75,8 @@ enum Got {
     Right(usize),
     /// To be looked at in the end; it may have arrived before the answer to its sender.
     Other { id: Box<str>, payload: Box<str> },
+    /// What it was told in the place of notices.
+    Gap(Gap),
 }
 
 impl Checker {
@@ -89,20 +85,79 @@ impl Checker {
         Self::default()
     }
 
+    /// The same checker for inboxes that may overflow: a gap of the reason `expired` is nothing
+    /// wrong if something is missing there, and what it tells of is not lost. Otherwise every gap is
+    /// a finding.
+    #[must_use]
+    pub fn allowing_gaps(self) -> Self {
+        self.lock().allows_gaps = true;
+        self
+    }
+
     /// A notice was accepted; the user's earlier ones have been told before.
     pub fn accepted(&self, user: &str, id: &str, payload: &str) {
+        self.accepted_until(user, id, payload, None);
+    }
+
+    /// A notice was accepted that need not come any more once it has expired.
+    pub fn accepted_until(&self, user: &str, id: &str, payload: &str, expires: Option<Instant>) {
         let mut state = self.lock();
         let sent = state.users.entry(user.to_owned()).or_default();
         let place = sent.accepted.len();
-        sent.accepted.push(Accepted { id: id.into(), payload: payload.into() });
+        sent.accepted.push(Accepted { id: id.into(), payload: payload.into(), expires });
         if state.ids.insert(id.into(), (user.into(), place)).is_some() {
-            state.reused.push(id.into());
+            state.findings.push((user.to_owned(), Finding::ReusedId { id: id.to_owned() }));
         }
     }
 
     /// A notice may have been accepted or not: it may come once, and need not come.
     pub fn unknown(&self, user: &str, payload: &str) {
-        self.lock().users.entry(user.to_owned()).or_default().unknown.push(payload.into());
+        self.unknown_until(user, payload, None);
+    }
+
+    /// A notice may have been accepted or not, and if it was it expires.
+    pub fn unknown_until(&self, user: &str, payload: &str, expires: Option<Instant>) {
+        let unknown = Unknown { payload: payload.into(), expires };
+        self.lock().users.entry(user.to_owned()).or_default().unknown.push(unknown);
+    }
+
+    /// A notice was refused, and must not come.
+    pub fn refused(&self, user: &str, payload: &str) {
+        self.lock().users.entry(user.to_owned()).or_default().refused.insert(payload.into());
+    }
+
+    /// A notice that is in no inbox is about to be sent, once: each client may have it once, and
+    /// need not, in any order.
+    pub fn volatile(&self, user: &str, payload: &str) {
+        self.lock().users.entry(user.to_owned()).or_default().volatile.insert(payload.into());
+    }
+
+    /// What the user's inbox keeps in the end, as ids and payloads, oldest first: with nothing under
+    /// way any more. `complete` says that nothing has been removed from it but what has expired.
+    ///
+    /// What was accepted must be there, or be older than all that is. What is there and unknown was
+    /// accepted after all, and readers are owed it; what is unknown and not there must not come.
+    pub fn kept(&self, user: &str, kept: &[(String, String)], complete: bool) {
+        let mut state = self.lock();
+        let State { users, ids, readers, findings, .. } = &mut *state;
+        let sent = users.entry(user.to_owned()).or_default();
+        let (now, wrong) = sent.settle(user, kept, complete);
+        findings.extend(wrong.into_iter().map(|finding| (user.to_owned(), finding)));
+        let all = sent.accepted.len();
+        for (place, accepted) in sent.accepted.iter().enumerate() {
+            ids.insert(accepted.id.clone(), (user.into(), place));
+        }
+        for reader in readers.iter_mut().filter(|reader| reader.user == user) {
+            if reader.from > 0 {
+                reader.from = now.get(reader.from).copied().unwrap_or(all);
+            }
+            reader.until = reader.until.map(|until| now.get(until).copied().unwrap_or(all));
+            for got in reader.lives.iter_mut().flat_map(|life| &mut life.events) {
+                if let Got::Right(place) = got {
+                    *place = now[*place];
+                }
+            }
+        }
     }
 
     /// A client of `user`; `name` is for the report.
@@ -119,7 +174,6 @@ impl Checker {
             from,
             until: None,
             lives: Vec::new(),
-            gaps: Vec::new(),
         });
         Reader { checker: self.clone(), index: state.readers.len() - 1 }
     }
@@ -153,7 +207,7 @@ impl Reader {
     /// A new session of this client begins; `session` is for the report.
     pub fn begin(&self, session: impl Into<String>) {
         self.with(|reader| {
-            reader.lives.push(Life { session: session.into(), notices: Vec::new() });
+            reader.lives.push(Life { session: session.into(), events: Vec::new() });
         });
     }
 
@@ -169,17 +223,12 @@ impl Reader {
             Some((_, place)) => Got::Right(*place),
             None => Got::Other { id: notice.id.as_str().into(), payload: notice.payload.clone() },
         };
-        if reader.lives.is_empty() {
-            reader.lives.push(Life::default());
-        }
-        if let Some(life) = reader.lives.last_mut() {
-            life.notices.push(got);
-        }
+        reader.push(got);
     }
 
-    /// The client was told of a gap: a finding, since nothing says what it has missed.
+    /// The client was told of a gap, in its current session.
     pub fn gap(&self, gap: Gap) {
-        self.with(|reader| reader.gaps.push(gap));
+        self.with(|reader| reader.push(Got::Gap(gap)));
     }
 
     /// The client is owed nothing that is accepted from now on.
@@ -193,7 +242,7 @@ impl Reader {
     /// How many notices it received in all its sessions, repeated ones included.
     pub fn count(&self) -> usize {
         let state = self.checker.lock();
-        state.readers[self.index].lives.iter().map(|life| life.notices.len()).sum()
+        state.readers[self.index].notices().count()
     }
 
     fn with(&self, change: impl FnOnce(&mut Received)) {
@@ -201,124 +250,21 @@ impl Reader {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use super::*;
-
-    fn notice(id: &str, payload: &str) -> Notice {
-        Notice {
-            event: "notice".to_owned(),
-            payload: payload.into(),
-            id: id.to_owned(),
-            cursor: String::new(),
-            sent_at: 0,
-            replayed: false,
-            ack: None,
-            received: Instant::now(),
+impl Received {
+    fn push(&mut self, got: Got) {
+        if self.lives.is_empty() {
+            self.lives.push(Life::default());
+        }
+        if let Some(life) = self.lives.last_mut() {
+            life.events.push(got);
         }
     }
 
-    /// A checker with three notices for `a` and one for `b`.
-    fn checker() -> Checker {
-        let checker = Checker::new();
-        for (user, id) in [("a", "1"), ("b", "x"), ("a", "2"), ("a", "3")] {
-            checker.accepted(user, id, id);
-        }
-        checker
-    }
-
-    fn found(checker: &Checker) -> Vec<Finding> {
-        checker.report().findings
-    }
-
-    #[test]
-    fn all_in_order_is_clean_also_when_it_came_before_the_answer_to_its_sender() {
-        let checker = Checker::new();
-        let reader = checker.reader("a", "r", Start::Now);
-        reader.received(&notice("1", "p"));
-        checker.accepted("a", "1", "p");
-        checker.accepted("a", "2", "q");
-        assert_eq!(checker.missing(), 1);
-        reader.received(&notice("2", "q"));
-        assert_eq!(checker.missing(), 0);
-        checker.report().assert_clean();
-    }
-
-    #[test]
-    fn a_lost_notice_is_found_and_one_before_or_after_the_reader_is_not_owed() {
-        let checker = checker();
-        let late = checker.reader("a", "late", Start::Now);
-        late.end();
-        checker.accepted("a", "4", "4");
-        let reader = checker.reader("a", "r", Start::Beginning);
-        for id in ["1", "2", "4"] {
-            reader.received(&notice(id, id));
-        }
-        assert!(matches!(&found(&checker)[..], [Finding::Lost { id, .. }] if id == "3"));
-    }
-
-    #[test]
-    fn a_duplicate_in_one_session_is_found_and_one_in_the_next_session_is_not() {
-        let checker = checker();
-        let reader = checker.reader("a", "r", Start::Beginning);
-        reader.begin("s1");
-        reader.received(&notice("1", "1"));
-        reader.received(&notice("2", "2"));
-        reader.begin("s2");
-        reader.received(&notice("2", "2"));
-        reader.received(&notice("3", "3"));
-        checker.report().assert_clean();
-        reader.received(&notice("3", "3"));
-        assert!(matches!(&found(&checker)[..], [Finding::Duplicated { id, .. }] if id == "3"));
-    }
-
-    #[test]
-    fn an_older_notice_after_a_newer_one_is_out_of_order() {
-        let checker = checker();
-        let reader = checker.reader("a", "r", Start::Beginning);
-        for id in ["1", "3", "2"] {
-            reader.received(&notice(id, id));
-        }
-        assert!(matches!(
-            &found(&checker)[..],
-            [Finding::OutOfOrder { id, after, .. }] if id == "2" && after == "3"
-        ));
-    }
-
-    #[test]
-    fn another_users_notice_changed_bytes_and_strangers_are_found() {
-        let checker = checker();
-        let reader = checker.reader("a", "r", Start::FirstReceived);
-        reader.received(&notice("x", "x"));
-        reader.received(&notice("3", "3 "));
-        reader.received(&notice("9", "9"));
-        let kinds: Vec<_> = found(&checker).iter().map(Finding::kind).collect();
-        assert_eq!(kinds, ["wrong user", "changed", "never sent"]);
-    }
-
-    #[test]
-    fn an_unknown_notice_may_come_once_and_need_not() {
-        let checker = Checker::new();
-        let silent = checker.reader("a", "silent", Start::Now);
-        let reader = checker.reader("a", "r", Start::Now);
-        checker.unknown("a", "p");
-        reader.received(&notice("1", "p"));
-        checker.report().assert_clean();
-        reader.received(&notice("2", "p"));
-        assert_eq!(checker.report().found(), 1);
-        assert_eq!((silent.count(), reader.count()), (0, 2));
-    }
-
-    #[test]
-    fn an_id_that_is_given_twice_and_a_gap_are_found() {
-        let checker = checker();
-        checker.accepted("b", "1", "other");
-        let reader = checker.reader("c", "r", Start::Now);
-        reader.gap(Gap { reason: "reset".to_owned(), after: None, floor: None });
-        let report = checker.report();
-        assert_eq!(report.found(), 2);
-        assert!(report.to_string().contains("gap: 1; reused id: 1"), "{report}");
+    fn notices(&self) -> impl Iterator<Item = &Got> {
+        let events = self.lives.iter().flat_map(|life| &life.events);
+        events.filter(|got| !matches!(got, Got::Gap(_)))
     }
 }
+
+#[cfg(test)]
+mod tests;

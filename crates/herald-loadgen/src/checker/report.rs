@@ -1,6 +1,9 @@
 //! What a checker found.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// How many findings of one kind are kept in full; the rest is counted.
 const KEPT: usize = 20;
@@ -72,12 +75,39 @@ pub enum Finding {
         /// The notice.
         id: String,
     },
-    /// A reader was told that something is missing.
+    /// A reader was told that something is missing, though nothing is, or nothing should be.
     Gap {
         /// Who was told.
         reader: String,
         /// Why.
         reason: String,
+    },
+    /// A notice arrived that was refused, or that no inbox holds.
+    Refused {
+        /// Who received it, or whose inbox keeps it.
+        reader: String,
+        /// Its id.
+        id: String,
+        /// Its payload.
+        payload: String,
+    },
+    /// What was sent once is there as two notices.
+    Twice {
+        /// Who received the second one, or whose inbox keeps it.
+        reader: String,
+        /// Its id.
+        id: String,
+        /// The id of the first one.
+        accepted: String,
+    },
+    /// An accepted notice is not in the inbox, and nothing says that it was removed.
+    NotKept {
+        /// Whose inbox.
+        user: String,
+        /// The notice.
+        id: String,
+        /// Its payload.
+        payload: String,
     },
     /// Two notices were accepted with the same id.
     ReusedId {
@@ -98,6 +128,9 @@ impl Finding {
             Self::OutOfOrder { .. } => "out of order",
             Self::Unasked { .. } => "not asked for",
             Self::Gap { .. } => "gap",
+            Self::Refused { .. } => "refused",
+            Self::Twice { .. } => "accepted twice",
+            Self::NotKept { .. } => "not kept",
             Self::ReusedId { .. } => "reused id",
         }
     }
@@ -125,6 +158,15 @@ impl fmt::Display for Finding {
             }
             Self::Unasked { reader, id } => write!(f, "{reader} received {id}"),
             Self::Gap { reader, reason } => write!(f, "{reader} was told of a gap ({reason})"),
+            Self::Refused { reader, id, payload } => {
+                write!(f, "{reader} has {id} {}", cut(payload))
+            }
+            Self::Twice { reader, id, accepted } => {
+                write!(f, "{reader} has {id}, which was accepted as {accepted}")
+            }
+            Self::NotKept { user, id, payload } => {
+                write!(f, "the inbox of {user} lacks {id} {}", cut(payload))
+            }
             Self::ReusedId { id } => write!(f, "{id}"),
         }
     }
@@ -143,8 +185,16 @@ pub struct Report {
     pub sessions: usize,
     /// Notices received, in all sessions.
     pub received: usize,
+    /// Those of them that their client had received in an earlier session.
+    pub repeated: usize,
+    /// Notices that clients were told to have missed, all clients together.
+    pub told: usize,
+    /// Notices that clients have not received and that have expired, all clients together.
+    pub expired: usize,
     /// What is wrong, at most 20 of each kind.
     pub findings: Vec<Finding>,
+    /// Whose notices something is wrong with.
+    pub users: BTreeSet<String>,
     pub(super) counts: BTreeMap<&'static str, usize>,
 }
 
@@ -165,7 +215,8 @@ impl Report {
         assert!(self.is_clean(), "{self}");
     }
 
-    pub(super) fn add(&mut self, finding: Finding) {
+    pub(super) fn add(&mut self, user: &str, finding: Finding) {
+        self.users.insert(user.to_owned());
         let count = self.counts.entry(finding.kind()).or_default();
         *count += 1;
         if *count <= KEPT {
@@ -181,6 +232,14 @@ impl fmt::Display for Report {
             "{} notices accepted, {} unknown; {} received by {} clients in {} sessions",
             self.accepted, self.unknown, self.received, self.readers, self.sessions
         )?;
+        let also = [
+            (self.repeated, "received again in a later session"),
+            (self.told, "told to be missing"),
+            (self.expired, "expired"),
+        ];
+        for (count, what) in also.into_iter().filter(|(count, _)| *count > 0) {
+            write!(f, "; {count} {what}")?;
+        }
         if self.is_clean() {
             return write!(f, "; nothing wrong");
         }

@@ -1,10 +1,17 @@
 //! What is wrong with what was received.
 
-use std::collections::HashSet;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::LazyLock,
+};
 
-use super::{Accepted, Finding, Got, Received, Report, Sent, Start, State};
+use super::{Accepted, Finding, Got, Received, Report, Sent, Start, State, position};
+use crate::event::Gap;
 
-static NOTHING: Sent = Sent { accepted: Vec::new(), unknown: Vec::new() };
+static NOTHING: LazyLock<Sent> = LazyLock::new(Sent::default);
+
+/// The only reason for a gap that inboxes which overflow explain.
+const EXPIRED: &str = "expired";
 
 pub(super) fn report(state: &State) -> Report {
     let mut report = Report {
@@ -12,115 +19,179 @@ pub(super) fn report(state: &State) -> Report {
         unknown: state.users.values().map(|sent| sent.unknown.len()).sum(),
         readers: state.readers.len(),
         sessions: state.readers.iter().map(|reader| reader.lives.len()).sum(),
-        received: state.readers.iter().flat_map(|r| &r.lives).map(|life| life.notices.len()).sum(),
+        received: state.readers.iter().map(|reader| reader.notices().count()).sum(),
         ..Report::default()
     };
-    for id in &state.reused {
-        report.add(Finding::ReusedId { id: id.to_string() });
+    for (user, finding) in &state.findings {
+        report.add(user, finding.clone());
     }
+    let mut strangers = HashMap::new();
     for reader in &state.readers {
-        judge(state, reader, &mut report);
+        judge(state, reader, &mut strangers, &mut report);
     }
     report
 }
 
-/// The accepted notices that a reader is owed and has not received.
+/// The accepted notices that a reader is owed and has not received, nor was told of.
 pub(super) fn missing<'a>(state: &'a State, reader: &Received) -> Vec<&'a Accepted> {
+    lacking(state, reader, &holdings(state, reader))
+        .into_iter()
+        .filter(|accepted| !accepted.has_expired())
+        .collect()
+}
+
+/// What a reader has.
+#[derive(Default)]
+struct Holdings {
+    /// By their place.
+    had: HashSet<usize>,
+    /// What it was told to have missed.
+    told: HashSet<usize>,
+    /// How many came in more than one session.
+    repeated: usize,
+    /// Reasons of gaps that nothing explains.
+    unexplained: Vec<String>,
+}
+
+fn holdings(state: &State, reader: &Received) -> Holdings {
     let sent = sent(state, reader);
-    let had: HashSet<usize> = reader
-        .lives
-        .iter()
-        .flat_map(|life| &life.notices)
-        .filter_map(|got| place(state, reader, got))
-        .collect();
+    let mut all = Holdings::default();
+    let mut highest: Option<usize> = None;
+    for life in &reader.lives {
+        let mut now = HashSet::new();
+        for got in &life.events {
+            if let Got::Gap(gap) = got {
+                let from = reader.from.max(highest.map_or(0, |highest| highest + 1));
+                let told: Vec<_> = told(state, sent, gap)
+                    .map_or_else(Vec::new, |until| (from..until.max(from)).collect());
+                // What is unknown may have been accepted and removed.
+                if told.is_empty() && (told_nothing(state, gap) || sent.unknown.is_empty()) {
+                    all.unexplained.push(gap.reason.clone());
+                }
+                all.told.extend(told);
+            } else if let Some(place) = place(state, reader, got) {
+                highest = highest.max(Some(place));
+                now.insert(place);
+            }
+        }
+        all.repeated += now.intersection(&all.had).count();
+        all.had.extend(now);
+    }
+    all
+}
+
+/// Up to where a gap tells that something is missing.
+fn told(state: &State, sent: &Sent, gap: &Gap) -> Option<usize> {
+    if told_nothing(state, gap) {
+        return None;
+    }
+    Some(sent.up_to(position::of_cursor(gap.floor.as_deref()?)?))
+}
+
+/// Whether this gap is wrong whatever is missing.
+fn told_nothing(state: &State, gap: &Gap) -> bool {
+    !state.allows_gaps || gap.reason != EXPIRED
+}
+
+/// What a reader is owed and has not received, nor was told of, expired or not.
+fn lacking<'a>(state: &'a State, reader: &Received, all: &Holdings) -> Vec<&'a Accepted> {
+    let sent = sent(state, reader);
     let from = match reader.start {
-        Start::FirstReceived => had.iter().copied().min().unwrap_or(sent.accepted.len()),
+        Start::FirstReceived => all.had.iter().copied().min().unwrap_or(sent.accepted.len()),
         Start::Now | Start::Beginning => reader.from,
     };
     let until = reader.until.unwrap_or(sent.accepted.len());
-    (from..until).filter(|place| !had.contains(place)).map(|place| &sent.accepted[place]).collect()
+    (from..until)
+        .filter(|place| !all.had.contains(place) && !all.told.contains(place))
+        .map(|place| &sent.accepted[place])
+        .collect()
 }
 
-fn judge(state: &State, reader: &Received, report: &mut Report) {
+fn judge<'a>(
+    state: &'a State,
+    reader: &'a Received,
+    strangers: &mut HashMap<(&'a str, &'a str), &'a str>,
+    report: &mut Report,
+) {
     let sent = sent(state, reader);
+    let mut volatile = HashSet::new();
     for (index, life) in reader.lives.iter().enumerate() {
         let who = || {
             format!("{} of {} (session {} {})", reader.name, reader.user, index + 1, life.session)
         };
         let mut seen = HashSet::new();
-        let mut last: Option<usize> = None;
-        let mut unknown_left = sent.unknown.clone();
-        for got in &life.notices {
+        let (mut last, mut passed) = (None::<usize>, 0);
+        let mut unknown = HashSet::new();
+        for got in &life.events {
             let Some(place) = place(state, reader, got) else {
-                stranger(state, reader, got, &mut unknown_left, &who, report);
+                let Got::Other { id, payload } = got else {
+                    // What it tells of comes no more.
+                    if let Got::Gap(gap) = got {
+                        passed = passed.max(told(state, sent, gap).unwrap_or(0));
+                    }
+                    continue;
+                };
+                let first = strangers.entry((&reader.user, payload)).or_insert(id);
+                let finding = if let Some((owner, _)) = state.ids.get(id) {
+                    let owner = owner.to_string();
+                    Some(Finding::WrongUser { reader: who(), id: id.to_string(), owner })
+                } else if *first != &**id {
+                    let accepted = first.to_string();
+                    Some(Finding::Twice { reader: who(), id: id.to_string(), accepted })
+                } else if sent.volatile.contains(payload) {
+                    let twice = !volatile.insert(id);
+                    twice.then(|| Finding::Duplicated { reader: who(), id: id.to_string() })
+                } else if sent.unknown.iter().any(|unknown| unknown.payload == *payload) {
+                    let twice = !unknown.insert(id);
+                    twice.then(|| Finding::Duplicated { reader: who(), id: id.to_string() })
+                } else {
+                    Some(sent.unexpected(who(), id, payload))
+                };
+                if let Some(finding) = finding {
+                    report.add(&reader.user, finding);
+                }
                 continue;
             };
             let id = || sent.accepted[place].id.to_string();
             if let Got::Other { payload, .. } = got
                 && *payload != sent.accepted[place].payload
             {
-                report.add(Finding::Changed {
+                let finding = Finding::Changed {
                     reader: who(),
                     id: id(),
                     sent: sent.accepted[place].payload.to_string(),
                     received: payload.to_string(),
-                });
+                };
+                report.add(&reader.user, finding);
             }
             if !seen.insert(place) {
-                report.add(Finding::Duplicated { reader: who(), id: id() });
+                report.add(&reader.user, Finding::Duplicated { reader: who(), id: id() });
             } else if let Some(before) = last.filter(|last| *last > place) {
-                report.add(Finding::OutOfOrder {
-                    reader: who(),
-                    id: id(),
-                    after: sent.accepted[before].id.to_string(),
-                });
+                let after = sent.accepted[before].id.to_string();
+                report.add(&reader.user, Finding::OutOfOrder { reader: who(), id: id(), after });
             } else if place < reader.from {
-                report.add(Finding::Unasked { reader: who(), id: id() });
+                report.add(&reader.user, Finding::Unasked { reader: who(), id: id() });
+            } else if place < passed {
+                let after = "the gap that tells of it".to_owned();
+                report.add(&reader.user, Finding::OutOfOrder { reader: who(), id: id(), after });
             }
             last = last.max(Some(place));
         }
     }
-    for gap in &reader.gaps {
-        report.add(Finding::Gap {
-            reader: format!("{} of {}", reader.name, reader.user),
-            reason: gap.reason.clone(),
-        });
+    let all = holdings(state, reader);
+    report.repeated += all.repeated;
+    report.told += all.told.len();
+    let who = || format!("{} of {}", reader.name, reader.user);
+    for accepted in lacking(state, reader, &all) {
+        if accepted.has_expired() {
+            report.expired += 1;
+            continue;
+        }
+        let (id, payload) = (accepted.id.to_string(), accepted.payload.to_string());
+        report.add(&reader.user, Finding::Lost { reader: who(), id, payload });
     }
-    for accepted in missing(state, reader) {
-        report.add(Finding::Lost {
-            reader: format!("{} of {}", reader.name, reader.user),
-            id: accepted.id.to_string(),
-            payload: accepted.payload.to_string(),
-        });
-    }
-}
-
-/// A notice that is not an accepted one of the reader's user.
-fn stranger(
-    state: &State,
-    reader: &Received,
-    got: &Got,
-    unknown_left: &mut Vec<Box<str>>,
-    who: &impl Fn() -> String,
-    report: &mut Report,
-) {
-    let Got::Other { id, payload } = got else {
-        return;
-    };
-    if let Some((owner, _)) = state.ids.get(id).filter(|(owner, _)| **owner != *reader.user) {
-        report.add(Finding::WrongUser {
-            reader: who(),
-            id: id.to_string(),
-            owner: owner.to_string(),
-        });
-    } else if let Some(found) = unknown_left.iter().position(|unknown| unknown == payload) {
-        unknown_left.swap_remove(found);
-    } else {
-        report.add(Finding::NeverSent {
-            reader: who(),
-            id: id.to_string(),
-            payload: payload.to_string(),
-        });
+    for reason in all.unexplained {
+        report.add(&reader.user, Finding::Gap { reader: who(), reason });
     }
 }
 
@@ -135,5 +206,6 @@ fn place(state: &State, reader: &Received, got: &Got) -> Option<usize> {
         Got::Other { id, .. } => {
             state.ids.get(id).filter(|(user, _)| **user == *reader.user).map(|(_, place)| *place)
         }
+        Got::Gap(_) => None,
     }
 }
