@@ -17,6 +17,7 @@ mod net;
 pub mod options;
 mod packet;
 pub mod procfs;
+pub mod returning;
 pub mod sender;
 mod session;
 mod transport;
@@ -27,6 +28,7 @@ pub use crate::{
     event::{Event, Gap, Notice, Ready},
     follow::Follower,
     options::{SessionOptions, TokenIn, Transport},
+    returning::{Habits, Returning, Turnout},
     sender::{Accepted, Outgoing, SendError, Sender},
     session::Session,
 };
