@@ -77,7 +77,7 @@ impl Default for Options {
             body_timeout: Duration::from_secs(10),
             keepalive_interval: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(10),
-            drain_deadline: Duration::from_secs(10),
+            drain_deadline: Duration::from_secs(20),
         }
     }
 }
@@ -128,8 +128,9 @@ impl Options {
         let drain_deadline = duration(
             r,
             "HERALD_NOTIFIER_DRAIN",
-            "How long calls under way may take once the notifier is to end",
-            "10s",
+            "How long calls under way may take once the notifier has closed its door, which is a \
+             second after it was asked to end",
+            "20s",
         );
         let (payload_bytes, batch_items, batch_bytes) = limits(r, backplane);
         Self {

@@ -53,14 +53,13 @@ pub(crate) async fn tell(readiness: Readiness, reporter: HealthReporter) {
     }
 }
 
-/// The initial statuses: nothing is served before readiness says so.
+/// Before readiness says so, and after the notifier was asked to end.
 pub(crate) async fn not_serving(reporter: &HealthReporter) {
     set(reporter, ServingStatus::NotServing, async {}).await;
 }
 
 /// Ends the streams of those who watch, which would keep their connections open.
 pub(crate) async fn end(mut reporter: HealthReporter) {
-    not_serving(&reporter).await;
     for service in ["", SERVICE_NAME] {
         reporter.clear_service_status(service).await;
     }

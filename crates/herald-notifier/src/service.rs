@@ -1,6 +1,6 @@
 //! A notifier, from its sockets to its end.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use herald_backplane::{Backplane, BackplaneOptions};
 use herald_service::{
@@ -17,6 +17,10 @@ use crate::{
     grpc, health, http, metrics, reaper,
     validate::Limits,
 };
+
+/// Between saying that it ends and closing the door: who watches its health, or finds it through
+/// somebody who does, sends elsewhere by then.
+const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// A notifier whose sockets are bound and not yet served. Any number of them can live in one
 /// process.
@@ -77,8 +81,8 @@ impl Notifier {
         self.http.address
     }
 
-    /// Serves until `shutdown` is requested; then accepts nothing new, lets the calls under way
-    /// end within [`Options::drain_deadline`], and returns. The backplane may be away at any time,
+    /// Serves until `shutdown` is requested; then says so to whoever looks, closes the door a second
+    /// later, lets the calls under way end within [`Options::drain_deadline`], and returns. The backplane may be away at any time,
     /// at the start too: calls are then refused with UNAVAILABLE.
     ///
     /// # Errors
@@ -107,20 +111,29 @@ impl Notifier {
         background.spawn(health::follow_backplane(backplane, backplane_ready));
         background.spawn(health::tell(readiness, reporter.clone()));
 
+        let closing = Shutdown::new();
         let router = http::router(Arc::clone(&context), admission.clone(), &options);
-        let http = http::connection::serve(http.listener, router, options.head_timeout, &shutdown);
+        let http = http::connection::serve(http.listener, router, options.head_timeout, &closing);
         let grpc = grpc::serve(
             grpc.listener,
             context,
             admission.clone(),
             reporter.clone(),
             &options,
-            &shutdown,
+            &closing,
         );
-        let leave = leave(&shutdown, &accepting, &mut background, reporter);
+        let leave = async {
+            shutdown.requested().await;
+            accepting.set_not_ready("shutting down");
+            background.shutdown().await;
+            health::not_serving(&reporter).await;
+            tokio::time::sleep(LAST_CALL).await;
+            closing.request();
+            health::end(reporter.clone()).await;
+        };
         accepting.set_ready();
         let serve = Box::pin(async { tokio::join!(http, grpc, leave).1 });
-        match shutdown.grace(options.drain_deadline, serve).await {
+        match shutdown.grace(LAST_CALL + options.drain_deadline, serve).await {
             Ok(served) => Ok(served?),
             Err(source) => match admission.in_flight() {
                 0 => {
@@ -131,19 +144,6 @@ impl Notifier {
             },
         }
     }
-}
-
-/// Once asked to end: says so to whoever looks, so that nobody waits for nothing.
-async fn leave(
-    shutdown: &Shutdown,
-    accepting: &Condition,
-    background: &mut JoinSet<()>,
-    reporter: HealthReporter,
-) {
-    shutdown.requested().await;
-    accepting.set_not_ready("shutting down");
-    background.shutdown().await;
-    health::end(reporter).await;
 }
 
 /// Serves a notifier with its admin port: the body of `main`.

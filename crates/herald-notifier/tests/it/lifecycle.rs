@@ -71,6 +71,9 @@ async fn idle_connections_and_health_watchers_hold_nothing_up() {
         statuses.push(in_time(watched.message()).await.unwrap().unwrap().status());
     }
     herald.shutdown.request();
+    // Said before the stream, and with it the door, is closed.
+    let last = in_time(watched.message()).await.unwrap().unwrap().status();
+    assert_eq!(last, ServingStatus::NotServing);
     in_time(&mut herald.running).await.unwrap().unwrap();
 }
 
