@@ -1,13 +1,13 @@
 # What a developer types; `make` alone lists it. The work is done by cargo and by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test jitter soak chance lint fmt deny bench
+.PHONY: help run test jitter soak survival chance lint fmt deny bench
 
 # Where a fresh shell may not look for cargo.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 SHELL := bash
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # The dev profile: a first build takes half the time of a release build, and is quick enough to try.
 run: ## start all of Herald in one process, with a page to try it (options: make run ARGS=--help)
@@ -31,6 +31,9 @@ jitter: ## let 2,000 clients come and go for a minute, and print how their notic
 
 soak: ## try a socket that does not read, and 10,000 sessions whose channel is cut
 	$(call full,lossless::slow::full_ lossless::channel::full_)
+
+survival: ## restart and kill gateways under thousands of clients, and print how these fared
+	$(call full,survival::)
 
 chance: ## try delivery with a million random interleavings (CASES=n, SEED=n)
 	@HERALD_CASES=$(or $(CASES),1000000) $(if $(SEED),HERALD_SEED=$(SEED)) \

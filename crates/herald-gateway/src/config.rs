@@ -43,6 +43,9 @@ pub struct GatewayOptions {
     /// How long a socket may take nothing while there is something for it; then its transport is
     /// closed.
     pub slow_socket_timeout: Duration,
+    /// Sessions a second that a leaving gateway sends to others; more if they would not have left
+    /// in time.
+    pub drain_rate: u32,
     /// The backplane, which [`Gateway::bind`](crate::Gateway::bind) is given already open.
     pub backplane: BackplaneOptions,
 }
@@ -148,6 +151,15 @@ impl GatewayOptions {
             )
             .within(Duration::from_secs(1)..=Duration::from_secs(3600))
             .default("30s");
+        let drain_rate = r
+            .option(
+                "HERALD_DRAIN_RATE",
+                "Sessions that a gateway sends to others when it ends; more, if else they would not \
+                 have left by HERALD_SHUTDOWN_DEADLINE",
+            )
+            .unit("sessions a second")
+            .within(1..=1_000_000)
+            .default("500");
         let max_connections = r
             .option(
                 "HERALD_MAX_CONNECTIONS",
@@ -183,6 +195,7 @@ impl GatewayOptions {
             edge,
             audit_interval,
             slow_socket_timeout,
+            drain_rate,
             backplane: backplane_options(r),
         }
     }

@@ -78,12 +78,18 @@ struct Admitted {
 enum Refused {
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
-    /// Nobody sees it: the transport was closed before.
+    /// Nobody sees these two: the transport was closed before.
     #[error("the backplane is away")]
     BackplaneAway,
+    #[error("the gateway is draining")]
+    Draining,
 }
 
 async fn admit(context: &Context, socket: &SocketRef, auth: Option<Value>) -> Result<(), Refused> {
+    if context.leaving.is_cancelled() {
+        figures::refusals("draining").increment(1);
+        return Err(send_away(context, socket, CloseReason::Draining, Refused::Draining).await);
+    }
     let admitted = match identify(context, socket, auth) {
         Ok((user, device, beginning)) => begin(context, user, device, beginning).await,
         Err(error) => {
@@ -93,15 +99,25 @@ async fn admit(context: &Context, socket: &SocketRef, auth: Option<Value>) -> Re
         }
     };
     let Some(admitted) = admitted else {
-        // No connect_error: the stock clients never try again after one.
         figures::refusals("backplane_away").increment(1);
-        let transport = context.transports.of(socket.id, socket.req_parts());
-        transport.close(CloseReason::Unregistered);
-        tokio::time::sleep(LINGER).await;
-        return Err(Refused::BackplaneAway);
+        let (reason, refused) = (CloseReason::Unregistered, Refused::BackplaneAway);
+        return Err(send_away(context, socket, reason, refused).await);
     };
     socket.extensions.insert(admitted);
     Ok(())
+}
+
+/// Closes the transport, for the client to come back. No connect_error: the stock clients never
+/// try again after one.
+async fn send_away(
+    context: &Context,
+    socket: &SocketRef,
+    reason: CloseReason,
+    refused: Refused,
+) -> Refused {
+    context.transports.of(socket.id, socket.req_parts()).close(reason);
+    tokio::time::sleep(LINGER).await;
+    refused
 }
 
 fn identify(

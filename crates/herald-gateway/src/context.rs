@@ -48,6 +48,9 @@ pub(crate) struct Context {
     /// How long a socket may take nothing while there is something for it.
     pub(crate) slow_socket_timeout: Duration,
     pub(crate) tasks: TaskTracker,
+    /// The gateway leaves: who connects now is to go elsewhere.
+    pub(crate) leaving: CancellationToken,
+    /// It has left: all tasks end.
     pub(crate) stop: CancellationToken,
 }
 
@@ -78,6 +81,7 @@ impl Context {
             call_deadline: call_deadline + Duration::from_millis(500),
             slow_socket_timeout,
             tasks: TaskTracker::new(),
+            leaving: CancellationToken::new(),
             stop: CancellationToken::new(),
         }
     }

@@ -3,6 +3,8 @@
 //! Nothing here waits: a socket takes a packet into its queue or refuses it at once. Order is the
 //! caller's affair, who holds the session's lock.
 
+use std::time::Duration;
+
 use herald_backplane::VolatileNotice;
 use herald_core::{Cursor, Notice, NoticeId, Place, SessionId, UserId};
 use serde::Serialize;
@@ -76,6 +78,12 @@ struct GapEvent {
     after: Option<String>,
     /// The cursor that what is kept begins after.
     floor: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReconnectEvent {
+    within_ms: u64,
 }
 
 impl<'a> Packet<'a> {
@@ -192,6 +200,12 @@ pub(crate) fn gap(socket: &SocketRef, user: &UserId, gap: &Gap) -> Outcome {
         floor: gap.floor.encode(user),
     };
     outcome(&socket.emit("herald:gap", &event))
+}
+
+/// Tells a client that its transport is closed within this time, for it to come back elsewhere.
+pub(crate) fn reconnect(socket: &SocketRef, within: Duration) -> Outcome {
+    let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+    outcome(&socket.emit("herald:reconnect", &ReconnectEvent { within_ms }))
 }
 
 fn outcome(sent: &Result<(), SendError>) -> Outcome {

@@ -4,8 +4,8 @@
 //! |---|---|---|
 //! | `herald_gateway_sessions` | `namespace` | sessions now |
 //! | `herald_gateway_connects_total` | `namespace` | sessions that were registered |
-//! | `herald_gateway_connects_refused_total` | `reason` | namespaces refused: a code of [`AuthError`](crate::auth::AuthError), `device`, `backplane_away`, `unregistered` |
-//! | `herald_gateway_disconnects_total` | `reason` | sessions that ended: Socket.IO's reasons, `early` before anything was sent, `lost` for those found gone |
+//! | `herald_gateway_connects_refused_total` | `reason` | namespaces refused: a code of [`AuthError`](crate::auth::AuthError), `device`, `backplane_away`, `draining`, `unregistered` |
+//! | `herald_gateway_disconnects_total` | `reason` | sessions that ended: Socket.IO's reasons, `draining` for those sent elsewhere, `early` before anything was sent, `lost` for those found gone |
 //! | `herald_gateway_announced_total` | | notices heard of on the channel |
 //! | `herald_gateway_strays_total` | | those of users without a session here (any more) |
 //! | `herald_gateway_emitted_total` | `way` | notices given to sockets: `live`, `repaired` (read from the inbox after a doubt), `replayed` (read because the client connected), `volatile` (in no inbox) |

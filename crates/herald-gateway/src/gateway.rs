@@ -145,7 +145,8 @@ impl Gateway {
             Some(Err(error)) => Err(error.into()),
             None => Ok(()),
         };
-        shutdown::leave(&context, &admission, &edge, &io).await;
+        let time = process.grace;
+        shutdown::leave(&context, &admission, &edge, &io, options.drain_rate, time).await;
         if let Some(admin) = admin {
             admin.stop().await;
         }

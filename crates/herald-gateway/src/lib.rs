@@ -13,7 +13,7 @@
 //! | `lease` | the gateway's claim to be alive, and its sessions' registration anew |
 //! | `audit` | sessions compared in bulk with registry and inboxes, from time to time and in doubt |
 //! | `departures`, `sweep` | sessions that end, and those that ended unseen |
-//! | `shutdown` | the end |
+//! | `drain`, `shutdown` | the end: clients are sent elsewhere, and the rest is given back |
 //! | `config`, `figures` | what it can be told, what it tells |
 //!
 //! ```no_run
@@ -40,6 +40,7 @@ mod connect;
 mod context;
 mod delivery;
 mod departures;
+mod drain;
 pub mod edge;
 mod emit;
 mod figures;

@@ -6,11 +6,12 @@
 use std::{
     collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use herald_backplane::{Announced, Clock, Finding, InboxNotice, Page, Since};
 use herald_core::{Cursor, GapReason, SessionId, SessionRecord, UserId};
-use socketioxide::extract::SocketRef;
+use socketioxide::{extract::SocketRef, socket::Sid};
 
 use crate::{
     broadcast,
@@ -140,6 +141,17 @@ impl Session {
     /// Closes the client's transport, all its namespaces with it; it will come back.
     pub(crate) fn close(&self, reason: CloseReason) {
         self.transport.close(reason);
+    }
+
+    /// The transport's id, which all namespaces of the client share.
+    pub(crate) fn sid(&self) -> Sid {
+        self.transport.sid()
+    }
+
+    /// Tells the client that its transport is about to be closed. A socket whose queue is full is
+    /// not told: it comes back all the same.
+    pub(crate) fn tell_reconnect(&self, within: Duration) {
+        emit::reconnect(&self.socket, within);
     }
 
     /// Bytes that the client's connection has taken so far, where it has one of its own.

@@ -66,6 +66,15 @@ impl Sessions {
         sessions.iter().find(|session| session.id() == id).cloned()
     }
 
+    /// How many there are, as far as one can look at once.
+    pub(crate) fn len(&self) -> usize {
+        let of_shard = |shard: &Mutex<Shard>| {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.values().map(|sessions| sessions.len()).sum::<usize>()
+        };
+        self.shards.iter().map(of_shard).sum()
+    }
+
     /// All sessions, as they are while one looks.
     pub(crate) fn all(&self) -> Vec<Arc<Session>> {
         let mut all = Vec::new();

@@ -20,6 +20,9 @@ use crate::{
     telemetry::{self, TelemetryOptions},
 };
 
+/// The default of `HERALD_SHUTDOWN_DEADLINE`.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(25);
+
 /// For the last spans. With the default for ending and the time for blocking work it stays below
 /// the 30 s after which Kubernetes kills.
 const FLUSH_DEADLINE: Duration = Duration::from_secs(3);
@@ -37,6 +40,8 @@ pub struct Process {
     pub readiness: Readiness,
     /// The figures, for the admin port.
     pub metrics: MetricsHandle,
+    /// How long ending may take once it is asked for; whoever takes longer is cut off.
+    pub grace: Duration,
 }
 
 impl Process {
@@ -50,6 +55,7 @@ impl Process {
             readiness: Readiness::until(shutdown.clone()),
             shutdown,
             metrics: MetricsHandle::install()?,
+            grace: SHUTDOWN_DEADLINE,
         })
     }
 
@@ -62,6 +68,7 @@ impl Process {
             readiness: Readiness::until(shutdown.clone()),
             shutdown,
             metrics: self.metrics.clone(),
+            grace: self.grace,
         }
     }
 }
@@ -141,7 +148,7 @@ where
     let runtime = runtime(program.name)?;
     let entered = runtime.enter();
     let guard = telemetry::init(&common.telemetry)?;
-    let process = Process::detached()?;
+    let process = Process { grace: common.shutdown_deadline, ..Process::detached()? };
     signals::listen(&process.shutdown)?;
     drop(entered);
 

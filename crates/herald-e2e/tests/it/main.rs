@@ -17,4 +17,5 @@ mod readme;
 mod sandbox;
 mod sessions;
 mod support;
+mod survival;
 mod wire;

@@ -91,7 +91,12 @@ pub struct Admission(Arc<Inner>);
 struct Inner {
     refusals: AtomicU8,
     bucket: Option<Mutex<Bucket>>,
+    refused_at: Mutex<Option<Instant>>,
 }
+
+/// For so long after a client was turned away, sessions that are unknown here may well be at
+/// another gateway.
+const ELSEWHERE: Duration = Duration::from_secs(60);
 
 impl Admission {
     /// An open door, with a limit on the rate of handshakes if one is given.
@@ -100,6 +105,7 @@ impl Admission {
         Self(Arc::new(Inner {
             refusals: AtomicU8::new(0),
             bucket: rate.map(|rate| Mutex::new(Bucket::new(rate, Instant::now()))),
+            refused_at: Mutex::default(),
         }))
     }
 
@@ -120,8 +126,24 @@ impl Admission {
         Refusal::LASTING.into_iter().find(|refusal| refusals & *refusal as u8 != 0)
     }
 
+    /// Whether a proxy may have taken new clients from here to another gateway: they are turned
+    /// away, or were a moment ago.
+    pub(super) fn sends_elsewhere(&self) -> bool {
+        let refused_at = *self.0.refused_at.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refusal().is_some() || refused_at.is_some_and(|at| at.elapsed() < ELSEWHERE)
+    }
+
     /// Lets one client in, or says why not.
     pub(super) fn admit(&self) -> Result<(), Refusal> {
+        let admitted = self.decide();
+        if admitted.is_err() {
+            let now = Some(Instant::now());
+            *self.0.refused_at.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        }
+        admitted
+    }
+
+    fn decide(&self) -> Result<(), Refusal> {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }

@@ -9,7 +9,7 @@
 //! | `herald_gateway_accept_errors_total` | `kind` | `connection` (the peer left), `process` (no files or memory) |
 //! | `herald_gateway_bytes_total` | `direction` | `in` and `out`, added when a connection ends |
 //! | `herald_gateway_handshakes_refused_total` | `reason` | answered 503, by [`Refusal`] |
-//! | `herald_gateway_requests_refused_total` | `reason` | answered 4xx here: `origin`, `no_upgrade`, `body_timeout` |
+//! | `herald_gateway_requests_refused_total` | `reason` | answered 4xx here: `origin`, `no_upgrade`, `body_timeout`; and 503, for another gateway: `stranger` (a session unknown here, while new ones are sent elsewhere) |
 //! | `herald_gateway_polling_closed_total` | `reason` | closes handed to Engine.IO for clients that may poll, by [`CloseReason`] |
 
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    body::Body,
     extract::{Request, State},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -51,10 +52,14 @@ pub fn router(engine: EngineService, options: &RouterOptions) -> Router {
 
 async fn gate(State(options): State<Arc<RouterOptions>>, request: Request, next: Next) -> Response {
     match EngineRequest::of(&request, &options.path) {
-        EngineRequest::Other | EngineRequest::Poll => next.run(request).await,
-        EngineRequest::Push => tokio::time::timeout(options.body_timeout, next.run(request))
-            .await
-            .unwrap_or_else(|_| refuse(StatusCode::REQUEST_TIMEOUT, "body_timeout")),
+        EngineRequest::Other => next.run(request).await,
+        EngineRequest::Poll => strangers(&options, next.run(request).await).await,
+        EngineRequest::Push => {
+            match tokio::time::timeout(options.body_timeout, next.run(request)).await {
+                Ok(response) => strangers(&options, response).await,
+                Err(_) => refuse(StatusCode::REQUEST_TIMEOUT, "body_timeout"),
+            }
+        }
         EngineRequest::Handshake(medium) => handshake(&options, request, medium, next).await,
         EngineRequest::Upgrade(sid) => {
             let Some(peer) = peer_of(&request) else {
@@ -68,7 +73,7 @@ async fn gate(State(options): State<Arc<RouterOptions>>, request: Request, next:
                 // From here on the connection carries this session alone.
                 options.transports.attach(sid, &peer.connection);
             }
-            response
+            strangers(&options, response).await
         }
     }
 }
@@ -93,6 +98,25 @@ async fn handshake(
         return refuse(StatusCode::INTERNAL_SERVER_ERROR, "no_connection");
     };
     next.run(compact::handshake(request, &peer, exclusive)).await
+}
+
+/// What Engine.IO answers to a sid that it does not know.
+const UNKNOWN: &[u8] = b"Session ID unknown";
+
+/// Sends a session that is unknown here on to the next gateway if new clients were sent there: a
+/// proxy that hashes them offers this one each request first, and takes its 400 for an answer.
+async fn strangers(options: &RouterOptions, response: Response) -> Response {
+    if response.status() != StatusCode::BAD_REQUEST || !options.admission.sends_elsewhere() {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // Made here, and smaller than that.
+    let body = axum::body::to_bytes(body, 1024).await.unwrap_or_default();
+    if body.windows(UNKNOWN.len()).any(|part| part == UNKNOWN) {
+        figures::requests_refused("stranger").increment(1);
+        parts.status = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    Response::from_parts(parts, Body::from(body))
 }
 
 fn peer_of(request: &Request) -> Option<Peer> {

@@ -32,7 +32,7 @@ async fn whole_inbox(notifier: &Notifier, user: &str) -> Vec<api::Notice> {
 }
 
 /// The time that this share of the samples does not exceed; zero without samples.
-fn quantile(samples: &mut [Duration], share: f64) -> Duration {
+pub(crate) fn quantile(samples: &mut [Duration], share: f64) -> Duration {
     samples.sort_unstable();
     let last = samples.len().saturating_sub(1);
     samples.get((last as f64 * share).round() as usize).copied().unwrap_or_default()

@@ -4,6 +4,7 @@ mod audit;
 mod auth;
 mod cursors;
 mod delivery;
+mod drain;
 mod endings;
 mod expiry;
 mod lease;

@@ -1,6 +1,6 @@
 //! A whole gateway on an embedded backplane, and what a notifier would do with it.
 
-use std::{net::SocketAddr, sync::OnceLock};
+use std::{net::SocketAddr, sync::OnceLock, time::Duration};
 
 use herald_backplane::{Backplane, Dispatched};
 use herald_core::{EventName, GatewayId, Notice, Payload, SessionRecord, UserId};
@@ -56,17 +56,31 @@ impl Herald {
     }
 
     pub(crate) async fn on(backplane: Backplane, options: GatewayOptions) -> Self {
-        let this = Self::launch(backplane, options).await;
-        soon("ready", this.process.readiness.until_ready()).await;
+        Self::launch(backplane, options).await.ready().await
+    }
+
+    /// A gateway that has so long for ending.
+    pub(crate) async fn with_grace(changes: &[(&str, &str)], grace: Duration) -> Self {
+        let options = options(changes);
+        let backplane = Backplane::open(&options.backplane).unwrap();
+        let process = Process { grace, ..process() };
+        Self::launch_in(process, backplane, options).await.ready().await
+    }
+
+    async fn ready(self) -> Self {
+        soon("ready", self.process.readiness.until_ready()).await;
         // Whoever is told that it is ready finds the door open.
-        let mut probe = Http::connect(this.address).await;
+        let mut probe = Http::connect(self.address).await;
         assert_eq!(probe.get("/notice/?EIO=4&transport=polling").await.status, 200);
-        this
+        self
     }
 
     /// The same without waiting for anything.
     pub(crate) async fn launch(backplane: Backplane, options: GatewayOptions) -> Self {
-        let process = process();
+        Self::launch_in(process(), backplane, options).await
+    }
+
+    async fn launch_in(process: Process, backplane: Backplane, options: GatewayOptions) -> Self {
         let gateway = Gateway::bind(options, backplane.clone(), process.clone()).await.unwrap();
         let address = gateway.address();
         let admin = gateway.admin_address().unwrap();
