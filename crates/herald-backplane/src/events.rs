@@ -5,7 +5,7 @@ use std::sync::Arc;
 use herald_core::{Notice, Place, Position, UserId, VolatileId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::Clock;
+use crate::{Clock, ReceiptsWanted};
 
 /// What a gateway hears from the backplane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +35,15 @@ pub struct Announced {
     /// The position before it in that inbox; a session that stands elsewhere
     /// missed something.
     pub previous: Position,
+    /// The random part of the notice at `previous`, which tells it from one that was given the same
+    /// position before a failover; absent from senders that do not tell it.
+    pub previous_random: Option<u32>,
     /// The notice; absent when it is too large for a channel, when it expired while
     /// it waited to be taken, or when it is of a version that this gateway does not
     /// know: then the inbox is to be read, which holds what is still good.
     pub notice: Option<Notice>,
+    /// Who wants to hear of it: its sender, or a retry's.
+    pub receipts: Option<ReceiptsWanted>,
 }
 
 /// A notice that is in no inbox: whoever does not get it now never does.

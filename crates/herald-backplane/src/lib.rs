@@ -8,6 +8,7 @@ mod error;
 mod events;
 pub mod memory;
 pub mod port;
+mod receipts;
 pub mod redis;
 mod wire;
 
@@ -17,4 +18,8 @@ pub use events::{Announced, GatewayEvent, GatewayEvents, VolatileNotice};
 pub use port::{
     Audit, Backplane, BackplaneOptions, Believed, Dispatched, Finding, GatewayPort, Health,
     InboxNotice, Key, NotifierPort, Page, Presence, Reaped, Sent, Since, Target, Terms,
+};
+pub use receipts::{
+    Kept, Outgoing, Receipt, ReceiptEvent, ReceiptEvents, ReceiptState, ReceiptsWanted, Report,
+    Reported,
 };

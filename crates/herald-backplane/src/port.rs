@@ -9,12 +9,15 @@
 use std::time::Duration;
 
 use herald_core::{
-    Cursor, Epoch, GapReason, GatewayId, GatewayName, IdempotencyKey, InboxLimits, Notice, Place,
-    Position, SessionId, SessionRecord, UserId, VolatileId,
+    Cursor, Epoch, GapReason, GatewayId, GatewayName, IdempotencyKey, InboxLimits, Notice,
+    NotifierId, Place, Position, SessionId, SessionRecord, UserId, VolatileId,
 };
 use tokio::sync::watch;
 
-use crate::{BackplaneError, Clock, GatewayEvents, LeaseError, OpenError, memory, redis};
+use crate::{
+    BackplaneError, Clock, GatewayEvents, Kept, LeaseError, OpenError, Outgoing, ReceiptEvents,
+    ReceiptsWanted, Reported, memory, redis,
+};
 
 /// How a backplane is opened.
 #[derive(Debug, Clone)]
@@ -176,6 +179,8 @@ pub struct Terms {
     pub ttl: Option<Duration>,
     /// Makes a second dispatch of the same notice a retry of the first.
     pub key: Option<Key>,
+    /// Who wants to hear what becomes of it. A retry wants to hear for itself.
+    pub receipts: Option<ReceiptsWanted>,
 }
 
 /// An idempotency key. It is kept beside the user's inbox, for
@@ -313,6 +318,8 @@ pub struct InboxNotice {
     pub notice: Notice,
     /// When it stops being delivered, in milliseconds since 1970; 0 for never.
     pub expires_at_ms: u64,
+    /// Who wanted to hear of it when it was accepted.
+    pub receipts: Option<ReceiptsWanted>,
 }
 
 /// Who of the users asked for is there.
@@ -366,6 +373,11 @@ impl NotifierPort {
     /// targets as of now, and the gateways are told once more that there is
     /// something at that place. Of any number at once, one appends.
     ///
+    /// With `terms.receipts` the gateways report what becomes of the notice to
+    /// [`NotifierPort::receipts`] of that id, the first ones perhaps before this
+    /// answers. If acknowledgements are wanted, the targets are kept for
+    /// [`NotifierPort::kept`].
+    ///
     /// # Errors
     /// [`BackplaneError::Unavailable`]: not accepted. [`BackplaneError::Unknown`]:
     /// accepted or not. [`BackplaneError::KeyUsed`]: for another notice.
@@ -408,6 +420,31 @@ impl NotifierPort {
         match self {
             Self::Memory(memory) => memory.broadcast(notice),
             Self::Redis(redis) => redis.broadcast(notice).await,
+        }
+    }
+
+    /// Listens to what gateways report to `id`, for ever: an interrupted channel is
+    /// connected again, and said to be in doubt. Nothing is awaited; until
+    /// [`ReceiptEvents::listening`] says so, reports are missed. Must be called inside
+    /// a tokio runtime.
+    #[must_use]
+    pub fn receipts(&self, id: NotifierId) -> ReceiptEvents {
+        match self {
+            Self::Memory(memory) => memory.receipts(id),
+            Self::Redis(redis) => redis.receipts(id),
+        }
+    }
+
+    /// What is kept of the notice at `place` whose acknowledgements were wanted. Kept
+    /// as long as an inbox keeps notices, and at most four records for each notice that
+    /// an inbox may hold; the oldest go first.
+    ///
+    /// # Errors
+    /// Retryable ones; nothing is changed.
+    pub async fn kept(&self, user: &UserId, place: Place) -> Result<Kept, BackplaneError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.kept(user, place)),
+            Self::Redis(redis) => redis.kept(user, place).await,
         }
     }
 
@@ -589,6 +626,20 @@ impl GatewayPort {
         match self {
             Self::Memory(gateway) => gateway.audit(sessions),
             Self::Redis(gateway) => gateway.audit(sessions).await,
+        }
+    }
+
+    /// Hands reports to the notifiers that want them, and keeps those that are to be
+    /// kept; in order, and with one round trip for all. A report that its notifier does
+    /// not hear is lost, and counted in the answer.
+    ///
+    /// # Errors
+    /// Any: some may have been heard and kept. Repeating is harmless, but what is late is
+    /// of little use.
+    pub async fn report(&self, reports: &[Outgoing]) -> Result<Reported, BackplaneError> {
+        match self {
+            Self::Memory(gateway) => Ok(gateway.report(reports)),
+            Self::Redis(gateway) => gateway.report(reports).await,
         }
     }
 

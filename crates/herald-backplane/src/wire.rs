@@ -1,5 +1,7 @@
 //! Between the types of `herald-core` and what is stored and sent.
 
+mod receipts;
+
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -12,7 +14,10 @@ use herald_proto::wire::{
 };
 use prost::Message;
 
-use crate::{Announced, BackplaneError, GatewayEvent, VolatileNotice, events::Queued};
+pub(crate) use self::receipts::{decode_report, decode_reports, encode_report, encode_reports};
+use crate::{
+    Announced, BackplaneError, GatewayEvent, ReceiptsWanted, VolatileNotice, events::Queued,
+};
 
 /// The highest version of channel messages that this build reads.
 const CHANNEL_VERSION: u32 = 2;
@@ -29,9 +34,18 @@ fn unreadable(what: &str, why: impl std::fmt::Display) -> BackplaneError {
 /// What an expiry adds to a stored notice, in bytes: a tag and a fixed64.
 pub(crate) const EXPIRY_BYTES: usize = 1 + 8;
 
-/// A notice as it stands in an inbox, but for its expiry: see [`append_expiry`].
-pub(crate) fn encode_notice(notice: &Notice) -> Vec<u8> {
-    stored(notice).encode_to_vec()
+/// A notice as it stands in an inbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) notice: Notice,
+    /// In milliseconds since 1970; 0 for never.
+    pub(crate) expires_at_ms: u64,
+    pub(crate) receipts: Option<ReceiptsWanted>,
+}
+
+/// A notice as it is stored, but for its expiry: see [`append_expiry`].
+pub(crate) fn encode_notice(notice: &Notice, receipts: Option<ReceiptsWanted>) -> Vec<u8> {
+    StoredNotice { receipts: receipts.map(Into::into), ..stored(notice) }.encode_to_vec()
 }
 
 fn stored(notice: &Notice) -> StoredNotice {
@@ -39,7 +53,7 @@ fn stored(notice: &Notice) -> StoredNotice {
         event: notice.event.as_str().to_owned(),
         payload: notice.payload.bytes().clone(),
         traceparent: notice.traceparent.clone().unwrap_or_default(),
-        expires_at_ms: 0,
+        ..Default::default()
     }
 }
 
@@ -66,12 +80,13 @@ pub(crate) fn digest(notice: &Notice, ttl: Option<Duration>) -> String {
     hash[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Reads a stored notice; with it comes when it expires (0: never).
-pub(crate) fn decode_notice(stored: Bytes) -> Result<(Notice, u64), BackplaneError> {
-    let stored =
+/// Reads a stored notice.
+pub(crate) fn decode_notice(stored: Bytes) -> Result<Stored, BackplaneError> {
+    let mut stored =
         StoredNotice::decode(stored).map_err(|error| unreadable("a stored notice", error))?;
     let expires_at_ms = stored.expires_at_ms;
-    Ok((notice(stored)?, expires_at_ms))
+    let receipts = stored.receipts.take().map(Into::into);
+    Ok(Stored { notice: notice(stored)?, expires_at_ms, receipts })
 }
 
 fn notice(stored: StoredNotice) -> Result<Notice, BackplaneError> {
@@ -137,10 +152,11 @@ fn text(bytes: &[u8]) -> Result<&str, BackplaneError> {
 
 /// The part of an announcement that its sender knows: everything but the place
 /// and the body.
-pub(crate) fn encode_announcement(user: &UserId) -> Vec<u8> {
+pub(crate) fn encode_announcement(user: &UserId, receipts: Option<ReceiptsWanted>) -> Vec<u8> {
     let message = ChannelMessage {
         version: ANNOUNCEMENT,
         user_id: user.as_str().to_owned(),
+        receipts: receipts.map(Into::into),
         ..Default::default()
     };
     message.encode_to_vec()
@@ -212,13 +228,25 @@ pub(crate) fn decode_message(message: Bytes) -> Result<Queued, BackplaneError> {
     };
     let place = Place { position: position(&message.position)?, random: message.random };
     let previous = position(&message.previous)?;
-    let announced = Announced { user, place, previous, notice };
+    let announced = Announced {
+        user,
+        place,
+        previous,
+        previous_random: message.previous_random,
+        notice,
+        receipts: message.receipts.map(Into::into),
+    };
     Ok(Queued::notice(announced, expires_at_ms))
 }
 
 #[cfg(test)]
 mod tests {
+    use herald_core::NotifierId;
+
     use super::*;
+
+    const WANTED: ReceiptsWanted =
+        ReceiptsWanted { notifier: NotifierId(1), token: u64::MAX, acks: true };
 
     fn a_notice() -> Notice {
         Notice {
@@ -230,12 +258,15 @@ mod tests {
 
     /// What the dispatch script does, in Rust.
     fn completed(position: &str, previous: &str, random: u32, parts: &[&[u8]]) -> Bytes {
+        const PREVIOUS_RANDOM: u32 = 6;
         let mut out = vec![0x0a, position.len() as u8];
         out.extend(position.as_bytes());
         out.extend([0x12, previous.len() as u8]);
         out.extend(previous.as_bytes());
         out.push(0x1d);
         out.extend(random.to_le_bytes());
+        out.push(0x65);
+        out.extend(PREVIOUS_RANDOM.to_le_bytes());
         out.extend(parts.concat());
         out.into()
     }
@@ -252,24 +283,27 @@ mod tests {
     #[test]
     fn an_announcement_in_parts_is_one_message() {
         let user = UserId::new("alice").unwrap();
-        let mut stored = encode_notice(&a_notice());
+        let mut stored = encode_notice(&a_notice(), Some(WANTED));
         let length = stored.len();
         append_expiry(&mut stored, 99);
         assert_eq!(stored.len(), length + EXPIRY_BYTES);
-        let parts = [&encode_announcement(&user)[..], &encode_notice_tag(stored.len()), &stored];
+        let announcement = encode_announcement(&user, Some(WANTED));
+        let parts = [&announcement[..], &encode_notice_tag(stored.len()), &stored];
         let (announced, expires_at_ms) = announced(completed("12-3", "11-0", 7, &parts));
         assert_eq!(announced.user, user);
         assert_eq!(announced.place, Place { position: Position { ms: 12, seq: 3 }, random: 7 });
         assert_eq!(announced.previous, Position { ms: 11, seq: 0 });
+        assert_eq!(announced.previous_random, Some(6));
+        assert_eq!(announced.receipts, Some(WANTED));
         assert_eq!((announced.notice, expires_at_ms), (Some(a_notice()), 99));
     }
 
     #[test]
     fn what_is_too_large_is_only_announced() {
         let user = UserId::new("alice").unwrap();
-        let parts = [&encode_announcement(&user)[..], b":\0"];
+        let parts = [&encode_announcement(&user, None)[..], b":\0"];
         let (announced, _) = announced(completed("12-3", "0-0", 7, &parts));
-        assert_eq!(announced.notice, None);
+        assert_eq!((announced.notice, announced.receipts), (None, None));
     }
 
     #[test]
@@ -339,10 +373,14 @@ mod tests {
 
     #[test]
     fn sessions_and_notices_are_read_as_they_were_written() {
-        let mut stored = encode_notice(&a_notice());
-        assert_eq!(decode_notice(stored.clone().into()).unwrap(), (a_notice(), 0));
-        append_expiry(&mut stored, 9);
-        assert_eq!(decode_notice(stored.into()).unwrap(), (a_notice(), 9));
+        for receipts in [None, Some(WANTED)] {
+            let mut stored = encode_notice(&a_notice(), receipts);
+            for expires_at_ms in [0, 9] {
+                let expected = Stored { notice: a_notice(), expires_at_ms, receipts };
+                assert_eq!(decode_notice(stored.clone().into()).unwrap(), expected);
+                append_expiry(&mut stored, 9);
+            }
+        }
         let gateway = GatewayId(0xfeed);
         let session = SessionRecord {
             id: SessionId::random(),

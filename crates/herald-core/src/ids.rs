@@ -67,6 +67,11 @@ id!(
 );
 
 id!(
+    /// One process of a notifier: where gateways report to.
+    NotifierId, u64, 16, "notifier id"
+);
+
+id!(
     /// One life of a user's inbox: made with its state record, so that a cursor
     /// from before the record was lost is recognised.
     Epoch, u64, 16, "epoch"

@@ -6,6 +6,7 @@
 //! | user | [`UserId`] |
 //! | session | [`SessionId`], [`SessionRecord`] |
 //! | gateway, lease | [`GatewayId`], [`GatewayName`] |
+//! | notifier | [`NotifierId`] |
 //! | notice | [`Notice`], [`NoticeId`], [`VolatileId`], [`EventName`], [`Payload`] |
 //! | position, cursor | [`Position`], [`Place`], [`Cursor`] |
 //! | what a client missed | [`GapReason`] |
@@ -22,7 +23,7 @@ pub mod session;
 
 pub use cursor::{Cursor, CursorError};
 pub use gap::GapReason;
-pub use ids::{Epoch, GatewayId, IdError, SessionId, VolatileId};
+pub use ids::{Epoch, GatewayId, IdError, NotifierId, SessionId, VolatileId};
 pub use limits::{ConnectionLimits, InboxLimits};
 pub use names::{Device, EventName, GatewayName, IdempotencyKey, NameError, Namespace, UserId};
 pub use notice::{Notice, NoticeId};

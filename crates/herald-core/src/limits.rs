@@ -56,3 +56,7 @@ pub const BATCH_ITEMS: usize = 1_000;
 
 /// Largest batch call, in bytes.
 pub const BATCH_BYTES: usize = 4 << 20;
+
+/// The longest that a call may wait for receipts, and so the longest that anybody wants to hear of
+/// a notice.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(30);

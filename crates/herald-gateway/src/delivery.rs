@@ -171,6 +171,9 @@ impl Delivery {
         if announced.previous != at.position || epoch == Epoch(0) {
             return Verdict::Read(Doubt::Missed);
         }
+        if announced.previous_random.is_some_and(|random| random != at.random) && at.random != 0 {
+            return Verdict::Read(Doubt::Reissued);
+        }
         match announced.notice {
             Some(_) => Verdict::Emit,
             None => Verdict::Read(Doubt::NotInline),

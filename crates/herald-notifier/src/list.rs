@@ -56,7 +56,7 @@ fn response(Listing { user, cursor, .. }: &Listing, page: Page) -> api::ListNoti
 }
 
 fn notice(
-    InboxNotice { place, notice, expires_at_ms }: InboxNotice,
+    InboxNotice { place, notice, expires_at_ms, .. }: InboxNotice,
     epoch: Epoch,
     user: &UserId,
 ) -> api::Notice {
@@ -90,7 +90,12 @@ mod tests {
             epoch: Epoch(1),
             start: place(1),
             gap,
-            notices: vec![InboxNotice { place: place(2), notice, expires_at_ms: 0 }],
+            notices: vec![InboxNotice {
+                place: place(2),
+                notice,
+                expires_at_ms: 0,
+                receipts: None,
+            }],
             reached,
             tip: place(9),
             floor: Position { ms: 1, seq: 0 },

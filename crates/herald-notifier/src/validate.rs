@@ -110,7 +110,7 @@ pub(crate) fn notice(
     }
     match (user, event, payload) {
         (Some(user), Some(event), Some(payload)) => {
-            let terms = Terms { ttl, key };
+            let terms = Terms { ttl, key, receipts: None };
             let way = if request.volatile { Way::Volatile } else { Way::Durable(terms) };
             Ok(Sendable { user, event, payload, way })
         }

@@ -97,7 +97,14 @@ mod tests {
     fn notice(ms: u64) -> GatewayEvent {
         let place = Place { position: Position { ms, seq: 0 }, random: 0 };
         let user = UserId::new("alice").unwrap();
-        GatewayEvent::Notice(Announced { user, place, previous: Position::ZERO, notice: None })
+        GatewayEvent::Notice(Announced {
+            user,
+            place,
+            previous: Position::ZERO,
+            previous_random: Some(0),
+            notice: None,
+            receipts: None,
+        })
     }
 
     #[tokio::test]

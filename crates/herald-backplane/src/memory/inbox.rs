@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use herald_core::{Cursor, Epoch, InboxLimits, Notice, Place, Position};
 
 use super::resolve::{Bounds, resolve};
-use crate::{InboxNotice, Page, Since};
+use crate::{InboxNotice, Page, ReceiptsWanted, Since};
 
 /// A notice on its way into an inbox.
 #[derive(Debug, Clone)]
@@ -16,6 +16,7 @@ pub(super) struct Incoming {
     /// Its stored size in bytes, which is what the limits count.
     pub(super) size: u64,
     pub(super) random: u32,
+    pub(super) receipts: Option<ReceiptsWanted>,
 }
 
 #[derive(Debug)]
@@ -66,7 +67,7 @@ impl Inbox {
         now_ms: u64,
         limits: &InboxLimits,
     ) -> Place {
-        let Incoming { notice, expires_at_ms, size, random } = incoming;
+        let Incoming { notice, expires_at_ms, size, random, receipts } = incoming;
         self.trim_age(now_ms, limits);
         while self.entries.len() >= limits.notices as usize || self.bytes + size > limits.bytes {
             if !self.remove_oldest() {
@@ -76,7 +77,8 @@ impl Inbox {
         let place = Place { position: self.bounds.tip.position.next(now_ms), random };
         self.bounds.tip = place;
         self.bytes += size;
-        self.entries.push_back(Entry { kept: InboxNotice { place, notice, expires_at_ms }, size });
+        let kept = InboxNotice { place, notice, expires_at_ms, receipts };
+        self.entries.push_back(Entry { kept, size });
         place
     }
 
@@ -146,7 +148,7 @@ mod tests {
     fn incoming(random: u32, size: u64, expires_at_ms: u64) -> Incoming {
         let payload = Payload::from_trusted("null".into());
         let notice = Notice { event: EventName::notice(), payload, traceparent: None };
-        Incoming { notice, expires_at_ms, size, random }
+        Incoming { notice, expires_at_ms, size, random, receipts: None }
     }
 
     fn randoms(page: &Page) -> Vec<u32> {

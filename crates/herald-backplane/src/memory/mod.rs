@@ -10,6 +10,7 @@ mod clock;
 mod inbox;
 mod keys;
 mod leases;
+mod receipts;
 mod registry;
 mod resolve;
 
@@ -19,7 +20,7 @@ use std::{
 };
 
 use herald_core::{
-    Cursor, GatewayId, GatewayName, InboxLimits, Notice, SessionId, SessionRecord, UserId,
+    Cursor, GatewayId, GatewayName, InboxLimits, Notice, Place, SessionId, SessionRecord, UserId,
     VolatileId,
 };
 use tokio::sync::watch;
@@ -29,12 +30,15 @@ use self::{
     clock::Now,
     inbox::{Incoming, millis},
     leases::{Lease, Leases},
+    receipts::Notifiers,
     registry::Registry,
 };
 use crate::{
     Announced, Audit, BackplaneError, BackplaneOptions, Believed, Dispatched, GatewayEvent,
-    GatewayEvents, Health, LeaseError, Page, Presence, Reaped, Sent, Since, Terms, VolatileNotice,
-    events::Queued, wire,
+    GatewayEvents, Health, LeaseError, Page, Presence, Reaped, ReceiptsWanted, Sent, Since, Terms,
+    VolatileNotice,
+    events::Queued,
+    wire::{self, Stored},
 };
 
 /// Records that one round of reaping looks at to free their memory.
@@ -59,6 +63,7 @@ struct Inner {
 struct State {
     registry: Registry,
     leases: Leases,
+    notifiers: Notifiers,
 }
 
 impl fmt::Debug for Memory {
@@ -72,8 +77,11 @@ impl Memory {
     /// deadlines mean nothing here.
     #[must_use]
     pub fn new(options: &BackplaneOptions) -> Self {
-        let state =
-            State { registry: Registry::new(options.inbox), leases: Leases::new(options.lease) };
+        let state = State {
+            registry: Registry::new(options.inbox),
+            leases: Leases::new(options.lease),
+            notifiers: Notifiers::default(),
+        };
         let inner = Inner {
             limits: options.inbox,
             key_age_ms: millis(options.key_age),
@@ -130,19 +138,20 @@ impl Memory {
     ) -> Result<Dispatched, BackplaneError> {
         let now = Now::read();
         let key = terms.key.as_ref().map(|key| (key, wire::digest(notice, terms.ttl)));
-        let mut stored = wire::encode_notice(notice);
+        let receipts = terms.receipts;
+        let mut stored = wire::encode_notice(notice, receipts);
         if let Some(ttl) = terms.ttl {
             wire::append_expiry(&mut stored, now.ms.saturating_add(millis(ttl)));
         }
         let size = stored.len();
         // A copy of its own: the sender's may be a slice of a much larger request.
-        let (notice, expires_at_ms) = wire::decode_notice(stored.into())?;
+        let Stored { notice, expires_at_ms, .. } = wire::decode_notice(stored.into())?;
         let announced = (size <= self.inner.inline_bytes).then(|| notice.clone());
-        let incoming =
-            Incoming { notice, expires_at_ms, size: size as u64, random: rand::random() };
+        let (size, random) = (size as u64, rand::random());
+        let incoming = Incoming { notice, expires_at_ms, size, random, receipts };
 
         let mut state = self.state();
-        let State { registry, leases } = &mut *state;
+        let State { registry, leases, .. } = &mut *state;
         let record = registry.active(user, now);
         let before = record.inbox.tip();
         let (epoch, at_ms) = (before.epoch, now.ms);
@@ -154,7 +163,7 @@ impl Memory {
             }
             // Whoever lacks it does not stand at its own position, and reads.
             let (place, user) = (used.place, user.clone());
-            let again = Announced { user, place, previous: place.position, notice: None };
+            let again = announcement(user, place, place, None, receipts);
             let targets = leases.tell_owners(record, || Queued::notice(again.clone(), 0));
             return Ok(Dispatched { place, epoch, duplicate: true, at_ms, targets });
         }
@@ -165,14 +174,12 @@ impl Memory {
             record.keys.keep(key.clone(), (place, digest), times, most);
         }
 
-        let announced = Announced {
-            user: user.clone(),
-            place,
-            previous: before.place.position,
-            notice: announced,
-        };
+        let announced = announcement(user.clone(), place, before.place, announced, receipts);
         let targets =
             leases.tell_owners(record, || Queued::notice(announced.clone(), expires_at_ms));
+        if receipts.is_some_and(|receipts| receipts.acks) {
+            record.receipts.keep_targets(place, &targets, now.ms, &self.inner.limits);
+        }
         Ok(Dispatched { place, epoch, duplicate: false, at_ms, targets })
     }
 
@@ -184,7 +191,7 @@ impl Memory {
         let now = Now::read();
         let volatile = volatile(notice, now)?;
         let mut state = self.state();
-        let State { registry, leases } = &mut *state;
+        let State { registry, leases, .. } = &mut *state;
         let targets = registry.get(user, now).map(|record| {
             let event = || GatewayEvent::Volatile(user.clone(), volatile.clone()).into();
             leases.tell_owners(record, event)
@@ -274,9 +281,26 @@ impl Memory {
     }
 }
 
+fn announcement(
+    user: UserId,
+    place: Place,
+    previous: Place,
+    notice: Option<Notice>,
+    receipts: Option<ReceiptsWanted>,
+) -> Announced {
+    Announced {
+        user,
+        place,
+        previous: previous.position,
+        previous_random: Some(previous.random),
+        notice,
+        receipts,
+    }
+}
+
 /// With a copy of its own: the sender's may be a slice of a much larger request.
 fn volatile(notice: &Notice, now: Now) -> Result<VolatileNotice, BackplaneError> {
-    let (notice, _) = wire::decode_notice(wire::encode_notice(notice).into())?;
+    let Stored { notice, .. } = wire::decode_notice(wire::encode_notice(notice, None).into())?;
     Ok(VolatileNotice { id: VolatileId::random(), sent_at_ms: now.ms, notice })
 }
 
@@ -342,7 +366,7 @@ impl MemoryGateway {
         let limits = &self.held.memory.inner.limits;
         let now = Now::read();
         let mut state = self.state();
-        let State { registry, leases } = &mut *state;
+        let State { registry, leases, .. } = &mut *state;
         let lease = leases.get_mut(id).ok_or(BackplaneError::LeaseLost(id))?;
         lease.sessions.insert((user.clone(), session.id));
         let record = registry.active(user, now);
@@ -361,7 +385,7 @@ impl MemoryGateway {
         let id = self.id();
         let now = Now::read();
         let mut state = self.state();
-        let State { registry, leases } = &mut *state;
+        let State { registry, leases, .. } = &mut *state;
         let Some(lease) = leases.get_mut(id) else { return };
         for key in sessions {
             lease.sessions.remove(key);

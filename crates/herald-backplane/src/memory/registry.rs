@@ -7,19 +7,25 @@ use std::{
 
 use herald_core::{GatewayId, InboxLimits, SessionId, SessionRecord, UserId};
 
-use super::{clock::Now, inbox::Inbox, keys::Keys};
+use super::{clock::Now, inbox::Inbox, keys::Keys, receipts::Receipts};
 
 /// One user's record.
 #[derive(Debug)]
 pub(super) struct UserState {
     pub(super) inbox: Inbox,
     pub(super) keys: Keys,
+    pub(super) receipts: Receipts,
     pub(super) sessions: BTreeMap<SessionId, SessionRecord>,
     /// The last time that a notice was appended or a session came or went.
     active: Instant,
 }
 
 impl UserState {
+    fn trim_age(&mut self, now_ms: u64, limits: &InboxLimits) {
+        self.inbox.trim_age(now_ms, limits);
+        self.receipts.trim_age(now_ms, limits);
+    }
+
     fn is_forgotten(&self, now: Instant, memory: Duration) -> bool {
         self.sessions.is_empty() && now.saturating_duration_since(self.active) >= memory
     }
@@ -52,7 +58,7 @@ impl Registry {
         let memory = self.limits.memory;
         let state =
             self.users.get_mut(user).filter(|state| !state.is_forgotten(now.instant, memory))?;
-        state.inbox.trim_age(now.ms, &self.limits);
+        state.trim_age(now.ms, &self.limits);
         Some(state)
     }
 
@@ -64,6 +70,7 @@ impl Registry {
             UserState {
                 inbox: Inbox::new(),
                 keys: Keys::default(),
+                receipts: Receipts::default(),
                 sessions: BTreeMap::new(),
                 active: now.instant,
             }
@@ -71,9 +78,10 @@ impl Registry {
         if state.is_forgotten(now.instant, self.limits.memory) {
             state.inbox = Inbox::new();
             state.keys = Keys::default();
+            state.receipts = Receipts::default();
         }
         state.active = now.instant;
-        state.inbox.trim_age(now.ms, &self.limits);
+        state.trim_age(now.ms, &self.limits);
         state
     }
 
@@ -108,7 +116,7 @@ impl Registry {
             if state.is_forgotten(now.instant, self.limits.memory) {
                 self.users.remove(&user);
             } else {
-                state.inbox.trim_age(now.ms, &self.limits);
+                state.trim_age(now.ms, &self.limits);
                 self.looks.push_back((now.instant, user));
             }
         }

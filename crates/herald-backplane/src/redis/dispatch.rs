@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use herald_core::{Epoch, GatewayId, Notice, UserId};
 
-use super::{Redis, error::unexpected, eval, inbox::place, millis};
+use super::{Redis, error::unexpected, eval, inbox::place, millis, receipts};
 use crate::{BackplaneError, Dispatched, Key, Target, Terms, wire};
 
 /// What `dispatch.lua` gives: now, position, random part, epoch, whether it is a duplicate, sessions,
@@ -29,11 +29,15 @@ impl Redis {
         let inner = &*self.inner;
         let limits = &inner.options.inbox;
         let random: u32 = rand::random();
-        let stored = wire::encode_notice(notice);
+        let stored = wire::encode_notice(notice, terms.receipts);
         let size = stored.len() + terms.ttl.map_or(0, |_| wire::EXPIRY_BYTES);
         let inline = size <= inner.options.inline_bytes;
         let tag = if inline { wire::encode_notice_tag(size) } else { Bytes::new() };
-        let keys = inner.keys.inbox(user);
+        let mut keys = inner.keys.inbox(user).to_vec();
+        let keeps_receipts = terms.receipts.is_some_and(|receipts| receipts.acks);
+        if keeps_receipts {
+            keys.push(inner.keys.receipts(user));
+        }
         let call = |deadline: i64| {
             let mut call = eval(&inner.scripts.dispatch, &keys);
             call.arg(deadline)
@@ -41,7 +45,7 @@ impl Redis {
                 .arg(format!("{random:08x}"))
                 .arg(&stored[..])
                 .arg(terms.ttl.map_or(0, millis))
-                .arg(wire::encode_announcement(user))
+                .arg(wire::encode_announcement(user, terms.receipts))
                 .arg(&tag[..])
                 .arg(inner.keys.gateway_channels())
                 .arg(limits.notices)
@@ -56,6 +60,9 @@ impl Redis {
                     .arg(wire::digest(notice, terms.ttl))
                     .arg(millis(inner.options.key_age)),
             };
+            if keeps_receipts {
+                call.arg(receipts::most_kept(limits));
+            }
             call
         };
         let (at_ms, position, random, epoch, duplicate, sessions, told): Answer =

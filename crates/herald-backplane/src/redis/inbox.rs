@@ -5,7 +5,10 @@ use herald_core::{Cursor, Epoch, GapReason, Place, SessionId, UserId};
 use redis::{Cmd, FromRedisValue, Value};
 
 use super::{Redis, error::unexpected, eval, millis};
-use crate::{BackplaneError, InboxNotice, Page, Since, wire};
+use crate::{
+    BackplaneError, InboxNotice, Page, Since,
+    wire::{self, Stored},
+};
 
 /// What `read.lua` gives for a user with a state record.
 type Answer = (u64, String, String, String, String, String, String, String, bool, Vec<Vec<u8>>);
@@ -86,10 +89,10 @@ fn page(answer: Answer) -> Result<Page, BackplaneError> {
         (entries.next(), entries.next(), entries.next())
     {
         let place = place(text(&position)?, text(&random)?)?;
-        let (notice, expires_at_ms) = wire::decode_notice(Bytes::from(stored))?;
+        let Stored { notice, expires_at_ms, receipts } = wire::decode_notice(Bytes::from(stored))?;
         last = Some(place);
         if expires_at_ms == 0 || expires_at_ms > now {
-            notices.push(InboxNotice { place, notice, expires_at_ms });
+            notices.push(InboxNotice { place, notice, expires_at_ms, receipts });
         }
     }
     let start = place(&start, &start_random)?;

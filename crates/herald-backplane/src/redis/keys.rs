@@ -5,7 +5,7 @@
 //! tag.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use herald_core::{GatewayId, UserId};
+use herald_core::{GatewayId, NotifierId, UserId};
 
 use crate::OpenError;
 
@@ -45,6 +45,12 @@ impl Keys {
         [state, inbox, sessions, format!("{}:{{{tag}}}:keys", self.base)]
     }
 
+    /// What is known of the way of a user's notices.
+    pub(crate) fn receipts(&self, user: &UserId) -> String {
+        let tag = URL_SAFE_NO_PAD.encode(user.as_str());
+        format!("{}:{{{tag}}}:receipts", self.base)
+    }
+
     pub(crate) fn state(&self, user: &UserId) -> String {
         let [state, _, _] = self.user(user);
         state
@@ -73,6 +79,11 @@ impl Keys {
     pub(crate) fn gateway_channel(&self, gateway: GatewayId) -> String {
         format!("{}{gateway}", self.gateway_channels())
     }
+
+    /// Where gateways report to a notifier.
+    pub(crate) fn notifier_channel(&self, notifier: NotifierId) -> String {
+        format!("{}:notifier:{notifier}", self.base)
+    }
 }
 
 #[cfg(test)]
@@ -87,6 +98,7 @@ mod tests {
             let tags: Vec<_> = keys
                 .inbox(&user)
                 .iter()
+                .chain([&keys.receipts(&user)])
                 .map(|key| {
                     let (_, rest) = key.split_once('{').unwrap();
                     rest.split_once('}').unwrap().0.to_owned()

@@ -14,10 +14,13 @@ use redis::{Cmd, FromRedisValue, Value};
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Redis, channel, error::unexpected, eval, millis, reap::CLAIM};
+use super::{
+    Redis, channel::Channel, error::unexpected, eval, millis, reap::CLAIM,
+    subscription::Subscription,
+};
 use crate::{
-    Audit, BackplaneError, Believed, GatewayEvent, GatewayEvents, LeaseError, Page, Since,
-    events::Queued, wire,
+    Audit, BackplaneError, Believed, GatewayEvent, GatewayEvents, LeaseError, Outgoing, Page,
+    Reported, Since, events::Queued, wire,
 };
 
 /// How long the index of a lease's sessions outlives its last renewal: a reaper
@@ -53,7 +56,11 @@ impl Redis {
         let stop = CancellationToken::new();
         let guard = Arc::new(stop.clone().drop_guard());
         let (events, receiver) = mpsc::channel(self.inner.options.channel_capacity);
-        channel::open(self, id, events.clone(), stop.clone()).await?;
+        let channel = self.inner.keys.gateway_channel(id);
+        let subscription = Subscription::new(self.clone(), channel, Channel::new(events.clone()));
+        let connection = subscription.connect().await?;
+        let keep = subscription.keep(Some(connection));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(keep));
         for left_behind in self.take_lease(id, name).await? {
             self.remove_in_background(left_behind);
         }
@@ -257,6 +264,10 @@ impl RedisGateway {
             return Err(BackplaneError::LeaseLost(self.id));
         }
         audit
+    }
+
+    pub(crate) async fn report(&self, reports: &[Outgoing]) -> Result<Reported, BackplaneError> {
+        self.redis.report(reports).await
     }
 
     pub(crate) async fn release(&self) -> Result<(), BackplaneError> {

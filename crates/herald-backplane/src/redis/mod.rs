@@ -2,7 +2,8 @@
 //!
 //! `keys.rs` makes every name; `lua/` holds the scripts; `servers.rs` is the one
 //! way to ask, whatever kind of Redis it is; `lanes.rs` the shared connections
-//! to one server; `channel.rs` each gateway's own subscription.
+//! to one server; `subscription.rs` the one on which a gateway (`channel.rs`) or a
+//! notifier (`receipts.rs`) listens.
 
 mod address;
 mod audit;
@@ -19,8 +20,10 @@ mod lease;
 mod node;
 mod presence;
 mod reap;
+mod receipts;
 mod servers;
 mod standalone;
+mod subscription;
 mod volatile;
 
 use std::{sync::Arc, time::Duration};
@@ -66,12 +69,16 @@ impl Scripts {
         const INBOX: &str = concat!(include_str!("lua/clock.lua"), include_str!("lua/inbox.lua"));
         const LEASES: &str = concat!(include_str!("lua/clock.lua"), include_str!("lua/leases.lua"));
         const KEYS: &str = include_str!("lua/keys.lua");
+        const RECEIPTS: &str = include_str!("lua/receipts.lua");
         const CHANNEL: &str = include_str!("lua/channel.lua");
         let with = |common: &str, script: &str| Script::new(&format!("{common}\n{script}"));
         let publishing =
             |common: &str, script: &str| Script::new(&format!("{common}\n{CHANNEL}\n{script}"));
         Self {
-            dispatch: publishing(&format!("{INBOX}\n{KEYS}"), include_str!("lua/dispatch.lua")),
+            dispatch: publishing(
+                &format!("{INBOX}\n{KEYS}\n{RECEIPTS}"),
+                include_str!("lua/dispatch.lua"),
+            ),
             volatile: publishing(INBOX, include_str!("lua/volatile.lua")),
             broadcast: publishing(LEASES, include_str!("lua/broadcast.lua")),
             read: with(INBOX, include_str!("lua/read.lua")),

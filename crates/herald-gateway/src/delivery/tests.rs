@@ -21,8 +21,10 @@ fn announced(nth: u64) -> Announced {
     Announced {
         user: UserId::new("alice").unwrap(),
         place: place(nth),
-        previous: Position { ms: nth - 1, seq: 0 },
+        previous: at(nth - 1).place.position,
+        previous_random: Some(at(nth - 1).place.random),
         notice: Some(notice()),
+        receipts: None,
     }
 }
 
@@ -83,6 +85,18 @@ fn another_notice_at_our_place_or_a_first_one_below_it_is_read() {
     let reissued = Announced { place: other, ..announced(4) };
     assert_eq!(live_at(4).announced(&reissued), Verdict::Read(Doubt::Reissued));
     assert_eq!(live_at(4).announced(&announced(1)), Verdict::Read(Doubt::Reissued));
+}
+
+#[test]
+fn another_notice_before_the_next_one_is_read_if_it_is_told_apart() {
+    let after_another = Announced { previous_random: Some(1), ..announced(5) };
+    assert_eq!(live_at(4).announced(&after_another), Verdict::Read(Doubt::Reissued));
+    let not_told = Announced { previous_random: None, ..announced(5) };
+    assert_eq!(live_at(4).announced(&not_told), Verdict::Emit);
+    let floor = Place { random: 0, ..place(4) };
+    let mut at_the_floor = live_at(4);
+    at_the_floor.emitted(floor);
+    assert_eq!(at_the_floor.announced(&announced(5)), Verdict::Emit, "it is complete");
 }
 
 #[test]

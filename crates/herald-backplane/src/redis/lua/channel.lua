@@ -13,10 +13,11 @@ local function fixed(number, size)
   return table.concat(bytes)
 end
 
--- Fields 1 to 3: two length-delimited, each shorter than 128 bytes, and a fixed32.
-local function place(position, previous, random)
+-- Fields 1 to 3 and 12: two length-delimited, each shorter than 128 bytes, and two fixed32.
+local function place(position, random, previous, previous_random)
   return string.char(10, #position) .. position .. string.char(18, #previous) .. previous
     .. string.char(29) .. fixed(tonumber(random, 16), 4)
+    .. string.char(101) .. fixed(tonumber(previous_random, 16), 4)
 end
 
 -- Field 10 of a message, a fixed64.

@@ -1,13 +1,13 @@
 -- Appends a notice to a user's inbox, looks up the user's sessions and tells the gateways that own
 -- one: a single step, so that a session either is among those told or finds the notice.
 --
--- KEYS  1 state · 2 inbox · 3 sessions · 4 idempotency keys
+-- KEYS  1 state · 2 inbox · 3 sessions · 4 idempotency keys · 5 receipts, if they are to be kept
 -- ARGV  1 deadline, ms of Redis' clock · 2 epoch for a new state · 3 random part · 4 stored notice
 --       5 how long it is good, ms, or 0 for always · 6 announcement without place and notice
 --       7 what stands before the stored notice in it, or '' if it is too large
 --       8 prefix of gateway channels · 9 notices kept, and idempotency keys · 10 bytes kept
 --       11 age kept, ms · 12 life of the state, s · 13 idempotency key with its caller, or ''
---       14 digest of what it stands for · 15 life of a key, ms
+--       14 digest of what it stands for · 15 life of a key, ms · 16 receipts kept, if they are
 -- gives { now, position, random part, epoch, 1 if it is a duplicate, { session id, session, … },
 --         { gateway id, listeners, … } }
 
@@ -26,7 +26,7 @@ if used then
   if used.digest ~= ARGV[14] then
     return redis.error_reply('HERALDKEYUSED the idempotency key was used for another notice')
   end
-  local message = place(used.position, used.position, used.random) .. ARGV[6] .. IN_INBOX
+  local message = place(used.position, used.random, used.position, used.random) .. ARGV[6] .. IN_INBOX
   return { now, used.position, used.random, s.e, 1, sessions, tell(owners(sessions), ARGV[8], message) }
 end
 
@@ -40,7 +40,7 @@ end
 trim(KEYS[2], s, now - tonumber(ARGV[11]), tonumber(ARGV[9]) - 1, tonumber(ARGV[10]) - #stored)
 
 -- At the clock's time, or right after the last one if the clock stands or went back.
-local previous, last_ms, last_seq = s.l, parts(s.l)
+local previous, previous_random, last_ms, last_seq = s.l, s.r, parts(s.l)
 local position
 if now > last_ms then
   position = string.format('%.0f-0', now)
@@ -57,6 +57,10 @@ if keyed then
   keep_key(KEYS[4], s.e, ARGV[13], now, tonumber(ARGV[15]), tonumber(ARGV[9]), position, ARGV[3], ARGV[14])
 end
 
-local message = place(position, previous, ARGV[3]) .. ARGV[6]
+if KEYS[5] then
+  keep_targets(KEYS[5], position .. '-' .. ARGV[3], sessions, now - tonumber(ARGV[11]), ARGV[11], ARGV[16])
+end
+
+local message = place(position, ARGV[3], previous, previous_random) .. ARGV[6]
 if ARGV[7] ~= '' then message = message .. ARGV[7] .. stored else message = message .. IN_INBOX end
 return { now, position, ARGV[3], s.e, 0, sessions, tell(owners(sessions), ARGV[8], message) }

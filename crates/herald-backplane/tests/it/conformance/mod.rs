@@ -11,6 +11,7 @@ pub(crate) mod leases;
 pub(crate) mod limits;
 pub(crate) mod pages;
 pub(crate) mod reaping;
+pub(crate) mod receipts;
 pub(crate) mod retries;
 pub(crate) mod sessions;
 pub(crate) mod volatile;
@@ -87,6 +88,17 @@ macro_rules! conformance {
                 only_what_lapsed_is_reaped_and_once,
                 nobody_reaps_before_a_whole_healthy_lease,
                 a_session_that_moved_on_is_not_reaped;
+            receipts:
+                what_is_wanted_goes_with_the_notice_and_stays_with_it,
+                a_retry_wants_for_itself,
+                a_report_is_heard_by_who_wants_it_alone,
+                a_report_that_nobody_hears_is_counted,
+                reports_come_in_the_order_they_were_made,
+                who_takes_no_reports_is_told_to_doubt,
+                what_is_kept_is_found_by_the_notice,
+                nothing_is_kept_unless_acks_are_wanted,
+                the_newest_receipts_are_kept,
+                receipts_are_kept_for_their_time;
             retries:
                 a_retry_answers_with_the_first_one_and_tells_again,
                 a_key_is_of_one_notice_one_user_and_one_caller,

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
-use herald_backplane::{BackplaneError, Believed, GatewayEvent, Key, Since, Terms};
-use herald_core::{Cursor, GapReason, IdempotencyKey, Place, Position, UserId};
+use herald_backplane::{
+    BackplaneError, Believed, GatewayEvent, Key, Outgoing, ReceiptEvent, ReceiptsWanted, Report,
+    Since, Terms,
+};
+use herald_core::{
+    Cursor, GapReason, GatewayId, GatewayName, IdempotencyKey, NotifierId, Place, Position, UserId,
+};
 use redis::{Cmd, FromRedisValue, aio::MultiplexedConnection};
 
 use crate::support::{Fixture, PATIENCE, RedisServer, eventually, sent, session, user};
@@ -153,6 +158,67 @@ async fn a_channel_that_was_cut_heals_and_says_that_it_was() {
         assert!(notice.targets[0].heard);
         assert_eq!(gateway.events.notice().await.place, notice.place);
     }
+}
+
+#[tokio::test]
+async fn a_notifiers_channel_is_connected_again_and_says_that_it_was() {
+    let server = RedisServer::alone();
+    let fixture = Fixture::on(&server);
+    let (notifier, gateway) = (fixture.notifier().await, fixture.gateway("gw:1").await);
+    let mut events = notifier.receipts(NotifierId(1));
+    let mut operator = Operator::of(&fixture).await;
+    let wanted = ReceiptsWanted { notifier: NotifierId(1), token: 9, acks: false };
+    for _ in 0..5 {
+        let next = tokio::time::timeout(PATIENCE, events.next());
+        assert_eq!(next.await.unwrap(), Some(ReceiptEvent::Doubt));
+        let report = report();
+        let outgoing = outgoing(&report, wanted);
+        assert_eq!(gateway.port.report(&[outgoing]).await.unwrap().heard, 1);
+        let next = tokio::time::timeout(PATIENCE, events.next());
+        assert_eq!(next.await.unwrap(), Some(ReceiptEvent::Report { token: 9, report }));
+        let mut listening = events.listening();
+        listening.mark_unchanged();
+        let cut: u64 = operator.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]).await;
+        assert_eq!(cut, 2, "the gateway's subscription and the notifier's");
+        let lost = listening.wait_for(|listens| !listens);
+        tokio::time::timeout(PATIENCE, lost).await.expect("it is told").unwrap();
+    }
+}
+
+fn report() -> Report {
+    let gateway_name = GatewayName::new("gw:1").unwrap();
+    Report { gateway_name, roll_call: Some(GatewayId(1)), receipts: Vec::new() }
+}
+
+fn outgoing(report: &Report, wanted: ReceiptsWanted) -> Outgoing {
+    let (user, report) = (user("alice"), report.clone());
+    Outgoing { user, place: Place::ZERO, to: vec![wanted], keep: wanted.acks, report }
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_keeps_nobody_from_sending_or_hearing() {
+    let fixture = Fixture::redis();
+    let (notifier, gateway) = (fixture.notifier().await, fixture.gateway("gw:1").await);
+    let mut operator = Operator::of(&fixture).await;
+    let alice = user("alice");
+    let mut events = notifier.receipts(NotifierId(1));
+    assert_eq!(events.next().await, Some(ReceiptEvent::Doubt));
+    let wanted = ReceiptsWanted { notifier: NotifierId(1), token: 9, acks: true };
+    let terms = Terms { receipts: Some(wanted), ..Terms::default() };
+    let first = notifier.dispatch_with(&alice, &sent("1"), &terms).await.unwrap();
+    let key = operator.key(&fixture, &alice, "receipts").await;
+    let left: i64 = operator.ask(&["PTTL", &key]).await;
+    assert!((1..=24 * 3_600_000).contains(&left), "{left}");
+
+    operator.ask::<()>(&["SET", &key, "somebody else's"]).await;
+    notifier.dispatch_with(&alice, &sent("2"), &terms).await.unwrap();
+    let page = notifier.read(&alice, Since::Start, 100).await.unwrap();
+    assert_eq!(page.notices.len(), 2);
+    let report = report();
+    assert_eq!(gateway.port.report(&[outgoing(&report, wanted)]).await.unwrap().heard, 1);
+    assert_eq!(events.next().await, Some(ReceiptEvent::Report { token: 9, report }));
+    let error = notifier.kept(&alice, first.place).await.unwrap_err();
+    assert!(matches!(error, BackplaneError::Unusable(_)), "{error}");
 }
 
 #[tokio::test]

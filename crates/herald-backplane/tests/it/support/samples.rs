@@ -48,8 +48,8 @@ pub(crate) fn stored_size(notice: &Notice) -> usize {
     StoredNotice {
         event: notice.event.to_string(),
         payload: notice.payload.bytes().clone(),
-        expires_at_ms: 0,
         traceparent: notice.traceparent.clone().unwrap_or_default(),
+        ..Default::default()
     }
     .encoded_len()
 }

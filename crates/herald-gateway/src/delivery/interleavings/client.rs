@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use herald_core::{Cursor, GapReason, Place, Position};
 
-use super::inbox::{Inbox, Removed};
+use super::inbox::{Inbox, Life, Removed};
 use crate::delivery::Gap;
 
 /// What a session emits, and when what it says was read from the inbox.
@@ -102,10 +102,12 @@ impl Client {
         for life in promised {
             let told = match life.removed {
                 None => false,
-                Some(Removed::Limit(at)) => self.gaps.iter().any(|(gap, read_at)| {
-                    covers(gap, life.epoch.0, life.place.position)
-                        || (gap.reason == GapReason::Reset && *read_at >= at)
-                }),
+                Some(Removed::Limit(at)) => {
+                    self.gaps.iter().any(|(gap, read_at)| {
+                        covers(gap, life.epoch.0, life.place.position)
+                            || (gap.reason == GapReason::Reset && *read_at >= at)
+                    }) || self.has_one_lost_there(life, inbox)
+                }
                 // Lost before anybody was told of it: there is nobody who could tell.
                 Some(Removed::Lost) => true,
             };
@@ -114,6 +116,16 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// Of a floor the position is kept and no random part: who was given a notice that was lost,
+    /// and whose position another one got, cannot learn that the other was there once it is removed.
+    fn has_one_lost_there(&self, life: &Life, inbox: &Inbox) -> bool {
+        inbox.lives.iter().any(|lost| {
+            lost.removed == Some(Removed::Lost)
+                && (lost.epoch, lost.place.position) == (life.epoch, life.place.position)
+                && self.seen.contains(&lost.place.random)
+        })
     }
 }
 

@@ -60,11 +60,11 @@ impl Inbox {
     }
 
     /// Appends a notice, `later` ms after the last event; gives where, and what stood before.
-    pub(super) fn append(&mut self, later: u64) -> (Place, Position) {
+    pub(super) fn append(&mut self, later: u64) -> (Place, Place) {
         self.clock += later;
-        let previous = self.tip.position;
+        let previous = self.tip;
         let random = u32::try_from(self.lives.len() + 1).unwrap();
-        let place = Place { position: previous.next(self.clock), random };
+        let place = Place { position: previous.position.next(self.clock), random };
         self.tip = place;
         self.kept.push_back(place);
         self.lives.push(Life { epoch: self.epoch, place, removed: None });
@@ -88,10 +88,9 @@ impl Inbox {
         }
     }
 
-    /// A replica took over that had not got the newest `count`. It took its time, so that what
-    /// comes next stands after what was lost.
+    /// A replica took over that had not got the newest `count`. What comes next may be given the
+    /// very positions of what was lost.
     pub(super) fn lose_tail(&mut self, count: usize) {
-        self.clock = self.clock.max(self.tip.position.ms) + 1;
         for _ in 0..count.min(self.kept.len()) {
             self.remove(self.kept.len() - 1, Removed::Lost);
             // The place before: the floor's random part is not kept, as with 0.
@@ -125,7 +124,12 @@ impl Inbox {
             reached: if more { notices[notices.len() - 1] } else { self.tip },
             notices: notices
                 .into_iter()
-                .map(|place| InboxNotice { place, notice: notice(), expires_at_ms: 0 })
+                .map(|place| InboxNotice {
+                    place,
+                    notice: notice(),
+                    expires_at_ms: 0,
+                    receipts: None,
+                })
                 .collect(),
             tip: self.tip,
             floor: self.floor,

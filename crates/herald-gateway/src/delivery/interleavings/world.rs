@@ -249,7 +249,14 @@ impl<'t> World<'t> {
             let (user, notice) = (self.user.clone(), Some(notice()));
             // Some are too large to travel whole.
             let notice = notice.filter(|_| place.random % 5 != 0);
-            self.hints.push(Announced { user, place, previous, notice });
+            self.hints.push(Announced {
+                user,
+                place,
+                previous: previous.position,
+                previous_random: Some(previous.random),
+                notice,
+                receipts: None,
+            });
         }
         self.silent = !heard;
     }

@@ -1,0 +1,161 @@
+//! A subscription to one channel: a dedicated connection that never gives up.
+//!
+//! It speaks RESP3, so that the very connection that carries the messages can be
+//! probed with PING: a link that went silent is noticed though nothing was closed.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use redis::{Cmd, PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use tokio::sync::Notify;
+
+use super::{Redis, backoff::Backoff, error::classify};
+use crate::BackplaneError;
+
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// Who takes what comes on a channel.
+pub(super) trait Listener: Send + Sync + 'static {
+    /// Takes a message. Runs on the connection's reader: must not wait. False if it was dropped and
+    /// a doubt has to make good for it.
+    fn hear(&self, message: Bytes) -> bool;
+
+    /// Any number of messages may have been missed. False when nobody listens any more.
+    fn doubt(&self) -> impl Future<Output = bool> + Send;
+
+    /// Completes when nobody listens any more.
+    fn closed(&self) -> impl Future<Output = ()> + Send;
+
+    /// The channel is there, or is not.
+    fn listens(&self, _listens: bool) {}
+}
+
+/// A channel and who listens to it.
+pub(super) struct Subscription<L> {
+    redis: Redis,
+    channel: String,
+    line: Arc<Line<L>>,
+}
+
+/// Shared between the connection's reader and the task that supervises it.
+struct Line<L> {
+    listener: L,
+    /// Messages were dropped since this was last looked at.
+    missed: AtomicBool,
+    wake: Notify,
+}
+
+impl<L: Listener> Subscription<L> {
+    pub(super) fn new(redis: Redis, channel: String, listener: L) -> Self {
+        let line = Line { listener, missed: AtomicBool::new(false), wake: Notify::new() };
+        Self { redis, channel, line: Arc::new(line) }
+    }
+
+    /// Subscribes once, confirmed by Redis.
+    pub(super) async fn connect(&self) -> Result<MultiplexedConnection, BackplaneError> {
+        let deadline = self.redis.inner.options.call_deadline;
+        let line = Arc::clone(&self.line);
+        let node = self.redis.inner.servers.home(&self.channel)?;
+        let subscribing = async {
+            let mut connection = node.listen(move |push| line.receive(push)).await?;
+            connection.subscribe(&self.channel).await?;
+            Ok(connection)
+        };
+        match tokio::time::timeout(deadline, subscribing).await {
+            Ok(subscribed) => subscribed.map_err(|error| match classify(error) {
+                // Nothing was written: whether this connection was subscribed does not matter.
+                BackplaneError::Unknown(why) => BackplaneError::Unavailable(why),
+                other => other,
+            }),
+            Err(_) => Err(BackplaneError::Unavailable(format!(
+                "Redis did not answer within {deadline:?}"
+            ))),
+        }
+    }
+
+    /// Keeps the subscription, from `connection` on if there is one, until nobody listens any more.
+    /// Each one that is made here begins with a doubt.
+    pub(super) async fn keep(self, mut connection: Option<MultiplexedConnection>) {
+        loop {
+            let mut connected = match connection.take() {
+                Some(connection) => connection,
+                None => match self.connect_again().await {
+                    Some(connection) => connection,
+                    None => return,
+                },
+            };
+            self.line.listener.listens(true);
+            let lost = self.watch_over(&mut connected).await;
+            self.line.listener.listens(false);
+            let Some(why) = lost else { return };
+            tracing::warn!(channel = self.channel, why, "channel lost");
+            metrics::counter!("herald_backplane_channel_lost_total").increment(1);
+        }
+    }
+
+    async fn connect_again(&self) -> Option<MultiplexedConnection> {
+        let mut backoff = Backoff::new();
+        loop {
+            match self.connect().await {
+                Ok(connection) => {
+                    tracing::info!(channel = self.channel, "channel connected");
+                    self.line.missed.store(true, Ordering::Release);
+                    self.line.wake.notify_one();
+                    return Some(connection);
+                }
+                Err(error) => tracing::debug!(channel = self.channel, %error, "no channel yet"),
+            }
+            tokio::select! {
+                () = backoff.wait() => {}
+                () = self.line.listener.closed() => return None,
+            }
+        }
+    }
+
+    /// Watches over a connection until it fails; says how. `None` when nobody listens any more.
+    async fn watch_over(&self, connection: &mut MultiplexedConnection) -> Option<String> {
+        let deadline = self.redis.inner.options.call_deadline;
+        let Line { listener, missed, wake } = &*self.line;
+        let mut probe = tokio::time::interval(PROBE_EVERY);
+        probe.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = probe.tick() => {}
+                () = wake.notified() => {}
+                () = listener.closed() => return None,
+            }
+            if missed.swap(false, Ordering::AcqRel) && !listener.doubt().await {
+                return None;
+            }
+            let ping = Cmd::new().arg("PING").to_owned();
+            match tokio::time::timeout(deadline, ping.query_async::<Value>(connection)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Some(error.to_string()),
+                Err(_) => return Some(format!("no answer within {deadline:?}")),
+            }
+        }
+    }
+}
+
+impl<L: Listener> Line<L> {
+    /// Runs on the connection's reader: must not wait.
+    fn receive(&self, push: PushInfo) {
+        match (push.kind, push.data.into_iter().nth(1)) {
+            (PushKind::Message, Some(Value::BulkString(message))) => {
+                if self.listener.hear(Bytes::from(message)) {
+                    return;
+                }
+                self.missed.store(true, Ordering::Release);
+            }
+            (PushKind::Disconnection, _) => {}
+            _ => return,
+        }
+        self.wake.notify_one();
+    }
+}

@@ -1,0 +1,280 @@
+//! Receipts: who wants them, who hears them, what is kept of them.
+
+use std::time::Duration;
+
+use herald_backplane::{
+    Kept, Key, NotifierPort, Outgoing, Receipt, ReceiptEvent, ReceiptEvents, ReceiptState,
+    ReceiptsWanted, Report, Reported, Since, Terms,
+};
+use herald_core::{
+    Device, GatewayId, GatewayName, IdempotencyKey, Namespace, NotifierId, Place, SessionId, UserId,
+};
+
+use crate::support::{Fixture, PATIENCE, eventually, numbered, session, user};
+
+const NOBODY: NotifierId = NotifierId(0);
+
+fn wanted(notifier: NotifierId, token: u64, acks: bool) -> ReceiptsWanted {
+    ReceiptsWanted { notifier, token, acks }
+}
+
+fn terms(receipts: ReceiptsWanted) -> Terms {
+    Terms { receipts: Some(receipts), ..Terms::default() }
+}
+
+fn keyed(receipts: ReceiptsWanted) -> Terms {
+    let key = Key { caller: String::new(), key: IdempotencyKey::new("k").unwrap() };
+    Terms { key: Some(key), ..terms(receipts) }
+}
+
+fn report(state: ReceiptState, at_ms: u64) -> Report {
+    let receipt = Receipt {
+        session: SessionId::random(),
+        namespace: Namespace::new("/notice").unwrap(),
+        device: Device::new("phone").ok(),
+        connected_at_ms: 3,
+        state,
+        at_ms,
+    };
+    Report {
+        gateway_name: GatewayName::new("gw:1").unwrap(),
+        roll_call: (state == ReceiptState::Emitted).then_some(GatewayId(7)),
+        receipts: vec![receipt],
+    }
+}
+
+fn about(user: &UserId, place: Place, report: &Report) -> Outgoing {
+    Outgoing { user: user.clone(), place, to: Vec::new(), keep: true, report: report.clone() }
+}
+
+/// What is on its way to a notifier that listens.
+async fn listen(notifier: &NotifierPort) -> ReceiptEvents {
+    let mut events = notifier.receipts(NotifierId::random());
+    let mut listening = events.listening();
+    let listens = listening.wait_for(|listens| *listens);
+    tokio::time::timeout(PATIENCE, listens).await.expect("the channel is there").unwrap();
+    assert_eq!(next(&mut events).await, ReceiptEvent::Doubt, "what came before is missed");
+    events
+}
+
+async fn next(events: &mut ReceiptEvents) -> ReceiptEvent {
+    let next = tokio::time::timeout(PATIENCE, events.next());
+    next.await.expect("an event").expect("the backplane is there")
+}
+
+pub(crate) async fn what_is_wanted_goes_with_the_notice_and_stays_with_it(fixture: &Fixture) {
+    let fixture = fixture.with(|options| options.inline_bytes = 256);
+    let (notifier, mut gateway) = (fixture.notifier().await, fixture.gateway("gw:1").await);
+    let alice = user("alice");
+    gateway.port.connect(&alice, &session(1), Since::Start).await.unwrap();
+    let mut previous = Place::ZERO;
+    for (token, acks, bytes) in [(1, true, 0), (2, false, 0), (3, true, 1_000), (4, false, 1_000)] {
+        let wanted = wanted(NOBODY, token, acks);
+        let notice = numbered(0, bytes);
+        let place = notifier.dispatch_with(&alice, &notice, &terms(wanted)).await.unwrap().place;
+        let announced = gateway.events.notice().await;
+        assert_eq!((announced.place, announced.receipts), (place, Some(wanted)));
+        assert_eq!(announced.notice.is_some(), bytes == 0);
+        assert_eq!(announced.previous, previous.position);
+        assert_eq!(announced.previous_random, Some(previous.random));
+        let page = gateway.port.read(&alice, Since::Start).await.unwrap();
+        assert_eq!(page.notices.last().unwrap().receipts, Some(wanted));
+        previous = place;
+    }
+    let place = notifier.dispatch(&alice, &numbered(0, 0)).await.unwrap().place;
+    let announced = gateway.events.notice().await;
+    assert_eq!((announced.place, announced.receipts), (place, None));
+    let page = gateway.port.read(&alice, Since::Start).await.unwrap();
+    assert_eq!(page.notices.last().unwrap().receipts, None);
+}
+
+pub(crate) async fn a_retry_wants_for_itself(fixture: &Fixture) {
+    let (notifier, mut gateway) = (fixture.notifier().await, fixture.gateway("gw:1").await);
+    let alice = user("alice");
+    gateway.port.connect(&alice, &session(1), Since::Start).await.unwrap();
+    let (first, second) = (wanted(NOBODY, 1, false), wanted(NOBODY, 2, true));
+    for (wanted, duplicate) in [(first, false), (second, true)] {
+        let notice = numbered(1, 0);
+        let dispatched = notifier.dispatch_with(&alice, &notice, &keyed(wanted)).await.unwrap();
+        assert_eq!(dispatched.duplicate, duplicate, "who wants what is no part of a notice");
+        assert_eq!(gateway.events.notice().await.receipts, Some(wanted));
+    }
+    let page = gateway.port.read(&alice, Since::Start).await.unwrap();
+    assert_eq!(page.notices[0].receipts, Some(first), "nothing is written by a retry");
+}
+
+pub(crate) async fn a_report_is_heard_by_who_wants_it_alone(fixture: &Fixture) {
+    let (one, other) = (fixture.notifier().await, fixture.notifier().await);
+    let (mut to_one, mut to_other) = (listen(&one).await, listen(&other).await);
+    let gateway = fixture.gateway("gw:1").await;
+    let alice = user("alice");
+    let mut outgoing = Vec::new();
+    let mut reports = Vec::new();
+    for (n, to) in [
+        vec![wanted(to_one.id(), 1, true)],
+        vec![wanted(to_other.id(), u64::MAX, false), wanted(to_one.id(), 2, false)],
+        vec![wanted(to_other.id(), 3, false)],
+        vec![],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let report = report(ReceiptState::Emitted, n as u64);
+        outgoing.push(Outgoing { to, keep: false, ..about(&alice, Place::ZERO, &report) });
+        reports.push(report);
+    }
+    let reported = gateway.port.report(&outgoing).await.unwrap();
+    assert_eq!(reported, Reported { heard: 4, unheard: 0 });
+    let event = |token, n: usize| ReceiptEvent::Report { token, report: reports[n].clone() };
+    for (token, n) in [(1, 0), (2, 1)] {
+        assert_eq!(next(&mut to_one).await, event(token, n));
+    }
+    for (token, n) in [(u64::MAX, 1), (3, 2)] {
+        assert_eq!(next(&mut to_other).await, event(token, n));
+    }
+    assert_eq!(gateway.port.report(&outgoing[3..]).await.unwrap(), Reported::default());
+    assert_eq!(gateway.port.report(&[]).await.unwrap(), Reported::default());
+}
+
+pub(crate) async fn a_report_that_nobody_hears_is_counted(fixture: &Fixture) {
+    let notifier = fixture.notifier().await;
+    let (gone, mut stays) = (listen(&notifier).await, listen(&notifier).await);
+    let gateway = fixture.gateway("gw:1").await;
+    let report = report(ReceiptState::Acked, 1);
+    let to = vec![wanted(gone.id(), 1, true), wanted(stays.id(), 2, true)];
+    let outgoing = [Outgoing { to, keep: false, ..about(&user("alice"), Place::ZERO, &report) }];
+    let both = gateway.port.report(&outgoing).await.unwrap();
+    assert_eq!(both, Reported { heard: 2, unheard: 0 });
+    drop(gone);
+    eventually("the subscription has ended", PATIENCE, async || {
+        let reported = gateway.port.report(&outgoing).await.unwrap();
+        (reported == Reported { heard: 1, unheard: 1 }).then_some(())
+    })
+    .await;
+    assert_eq!(next(&mut stays).await, ReceiptEvent::Report { token: 2, report });
+}
+
+pub(crate) async fn reports_come_in_the_order_they_were_made(fixture: &Fixture) {
+    let notifier = fixture.notifier().await;
+    let mut events = listen(&notifier).await;
+    let gateway = fixture.gateway("gw:1").await;
+    let alice = user("alice");
+    for batch in 0..50 {
+        let outgoing: Vec<_> = (0..20)
+            .map(|n| {
+                let report = report(ReceiptState::Emitted, batch * 20 + n);
+                let to = vec![wanted(events.id(), 1, true)];
+                Outgoing { to, keep: false, ..about(&alice, Place::ZERO, &report) }
+            })
+            .collect();
+        gateway.port.report(&outgoing).await.unwrap();
+    }
+    for at_ms in 0..1_000 {
+        match next(&mut events).await {
+            ReceiptEvent::Report { report, .. } => assert_eq!(report.receipts[0].at_ms, at_ms),
+            ReceiptEvent::Doubt => panic!("nothing was lost"),
+        }
+    }
+}
+
+pub(crate) async fn who_takes_no_reports_is_told_to_doubt(fixture: &Fixture) {
+    let fixture = fixture.with(|options| options.channel_capacity = 8);
+    let notifier = fixture.notifier().await;
+    let mut events = listen(&notifier).await;
+    let gateway = fixture.gateway("gw:1").await;
+    for _ in 0..2 {
+        let outgoing: Vec<_> = (0..300)
+            .map(|n| {
+                let to = vec![wanted(events.id(), 1, false)];
+                let report = report(ReceiptState::Emitted, n);
+                Outgoing { to, keep: false, ..about(&user("alice"), Place::ZERO, &report) }
+            })
+            .collect();
+        gateway.port.report(&outgoing).await.unwrap();
+        let mut heard = 0;
+        // Without a doubt this waits in vain for the reports that were dropped.
+        while let ReceiptEvent::Report { .. } = next(&mut events).await {
+            heard += 1;
+            assert!(heard < 300, "300 reports went through a channel of 8 that nobody read");
+        }
+    }
+}
+
+pub(crate) async fn what_is_kept_is_found_by_the_notice(fixture: &Fixture) {
+    let (notifier, gateway) = (fixture.notifier().await, fixture.gateway("gw:1").await);
+    let (alice, bob) = (user("alice"), user("bob"));
+    let record = session(1);
+    gateway.port.connect(&alice, &record, Since::Start).await.unwrap();
+    let ask = terms(wanted(NOBODY, 1, true));
+    let mut places = Vec::new();
+    for n in 0..3 {
+        let dispatched = notifier.dispatch_with(&alice, &numbered(n, 0), &ask).await.unwrap();
+        places.push(dispatched.place);
+    }
+    let to_nobody = notifier.dispatch_with(&bob, &numbered(9, 0), &ask).await.unwrap().place;
+    let emitted = report(ReceiptState::Emitted, 1);
+    let acked = Report { roll_call: None, ..report(ReceiptState::Acked, 2) };
+    let other = report(ReceiptState::Gone, 3);
+    let outgoing = [
+        about(&alice, places[0], &emitted),
+        about(&alice, places[1], &other),
+        about(&bob, places[0], &other),
+        Outgoing { keep: false, ..about(&alice, places[0], &other) },
+        about(&alice, places[0], &acked),
+    ];
+    assert_eq!(gateway.port.report(&outgoing).await.unwrap(), Reported::default());
+    let targets = Some(vec![(record.id, gateway.port.id())]);
+    let kept = notifier.kept(&alice, places[0]).await.unwrap();
+    assert_eq!(kept, Kept { targets: targets.clone(), reports: vec![emitted, acked] });
+    let kept = notifier.kept(&alice, places[1]).await.unwrap();
+    assert_eq!(kept, Kept { targets: targets.clone(), reports: vec![other.clone()] });
+    let kept = notifier.kept(&alice, places[2]).await.unwrap();
+    assert_eq!(kept, Kept { targets, reports: vec![] });
+    let kept = notifier.kept(&bob, to_nobody).await.unwrap();
+    assert_eq!(kept, Kept { targets: Some(vec![]), reports: vec![] });
+    let reissued = Place { random: places[0].random ^ 1, ..places[0] };
+    assert_eq!(notifier.kept(&alice, reissued).await.unwrap(), Kept::default());
+    assert_eq!(notifier.kept(&user("nobody"), places[0]).await.unwrap(), Kept::default());
+}
+
+pub(crate) async fn nothing_is_kept_unless_acks_are_wanted(fixture: &Fixture) {
+    let notifier = fixture.notifier().await;
+    let alice = user("alice");
+    for ask in [Terms::default(), terms(wanted(NOBODY, 1, false))] {
+        let place = notifier.dispatch_with(&alice, &numbered(1, 0), &ask).await.unwrap().place;
+        assert_eq!(notifier.kept(&alice, place).await.unwrap(), Kept::default());
+    }
+}
+
+pub(crate) async fn the_newest_receipts_are_kept(fixture: &Fixture) {
+    let fixture = fixture.with_inbox(|inbox| inbox.notices = 100);
+    let (notifier, gateway) = (fixture.notifier().await, fixture.gateway("gw:1").await);
+    let alice = user("alice");
+    let ask = terms(wanted(NOBODY, 1, true));
+    let mut places = Vec::new();
+    for n in 0..500 {
+        let place = notifier.dispatch_with(&alice, &numbered(n, 0), &ask).await.unwrap().place;
+        let emitted = about(&alice, place, &report(ReceiptState::Emitted, 1));
+        let acked = about(&alice, place, &report(ReceiptState::Acked, 1));
+        gateway.port.report(&[emitted, acked]).await.unwrap();
+        places.push(place);
+    }
+    for place in &places[400..] {
+        let kept = notifier.kept(&alice, *place).await.unwrap();
+        assert_eq!((kept.targets.as_ref().map(Vec::len), kept.reports.len()), (Some(0), 2));
+    }
+    assert_eq!(notifier.kept(&alice, places[0]).await.unwrap(), Kept::default(), "four a notice");
+}
+
+pub(crate) async fn receipts_are_kept_for_their_time(fixture: &Fixture) {
+    let fixture = fixture.with_inbox(|inbox| inbox.age = Duration::from_secs(1));
+    let (notifier, gateway) = (fixture.notifier().await, fixture.gateway("gw:1").await);
+    let alice = user("alice");
+    let ask = terms(wanted(NOBODY, 1, true));
+    let place = notifier.dispatch_with(&alice, &numbered(1, 0), &ask).await.unwrap().place;
+    gateway.port.report(&[about(&alice, place, &report(ReceiptState::Acked, 1))]).await.unwrap();
+    eventually("what is kept has lapsed", PATIENCE, async || {
+        (notifier.kept(&alice, place).await.unwrap() == Kept::default()).then_some(())
+    })
+    .await;
+}
