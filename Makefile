@@ -1,6 +1,6 @@
 # What a developer types; `make` alone lists it. The work is done by cargo and by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test jitter soak survival chance lint fmt deny bench
+.PHONY: help run test jitter soak survival chaos chance lint fmt deny bench
 
 # Where a fresh shell may not look for cargo.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -34,6 +34,11 @@ soak: ## try a socket that does not read, and 10,000 sessions whose channel is c
 
 survival: ## restart and kill gateways under thousands of clients, and print how these fared
 	$(call full,survival::)
+
+chaos: export HERALD_CHAOS_SEED = $(SEED)
+chaos: export HERALD_CHAOS_SECONDS = $(SECONDS)
+chaos: ## let everything go wrong under load, as a seed says (SECONDS=n, SEED=n; KILLS=yes: gateways are killed)
+	$(call full,chaos::full_$(if $(KILLS),gateways,whatever))
 
 chance: ## try delivery with a million random interleavings (CASES=n, SEED=n)
 	@HERALD_CASES=$(or $(CASES),1000000) $(if $(SEED),HERALD_SEED=$(SEED)) \

@@ -31,7 +31,11 @@ pub fn eventually<T, E: Display>(
 }
 
 /// The same without the panic.
-pub(crate) async fn within<T, E: Display>(
+///
+/// # Errors
+///
+/// With `what` and the last reason when it does not come to hold within `patience`.
+pub async fn within<T, E: Display>(
     what: &str,
     patience: Duration,
     mut condition: impl AsyncFnMut() -> Result<T, E>,

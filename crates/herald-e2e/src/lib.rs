@@ -23,7 +23,7 @@ mod watchdog;
 pub use self::{
     browser::Browser,
     dev::{Addresses, Dev},
-    eventually::eventually,
+    eventually::{eventually, within},
     nginx::{Nginx, Upstream},
     ports::Port,
     process::{Process, Signal, Spawn},

@@ -35,6 +35,7 @@ pub struct Sandbox {
     pub nginx: Option<Nginx>,
     common: Common,
     scripts: usize,
+    kept: bool,
     // Last: children are killed before their directory goes.
     directory: TempDir,
 }
@@ -123,6 +124,7 @@ impl SandboxBuilder {
             nginx: None,
             common,
             scripts: 0,
+            kept: false,
             directory,
         };
         for options in self.gateways {
@@ -223,6 +225,12 @@ impl Sandbox {
         &self.common.key_prefix
     }
 
+    /// Keeps the directory with all logs when this is dropped, and prints none of them.
+    pub fn keep(&mut self) {
+        self.directory.disable_cleanup(true);
+        self.kept = true;
+    }
+
     /// Where logs are, and a test may put files.
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -265,7 +273,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        if thread::panicking() {
+        if thread::panicking() && !self.kept {
             print_logs(self.directory.path());
         }
         if env::var_os(KEEP).is_some() {

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod bad_input;
+mod chaos;
 mod cursor;
 mod delivery;
 mod interop;

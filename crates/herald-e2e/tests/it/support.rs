@@ -7,7 +7,7 @@ use herald_loadgen::{
     Accepted, Checker, Follower, Outgoing, Sender, Session, SessionOptions, checker::Start,
 };
 use herald_proto::api::{
-    self, BatchGetPresenceRequest, notice_service_client::NoticeServiceClient,
+    self, BatchGetPresenceRequest, ListNoticesRequest, notice_service_client::NoticeServiceClient,
 };
 use tonic::transport::{Channel, Endpoint};
 
@@ -29,6 +29,26 @@ pub(crate) async fn presence(notifier: &Notifier, users: &[String]) -> Vec<api::
 /// The sessions of one user.
 pub(crate) async fn sessions_of(notifier: &Notifier, user: &str) -> Vec<api::Session> {
     presence(notifier, &[user.to_owned()]).await.remove(0).sessions
+}
+
+/// All that a user's inbox keeps, oldest first.
+pub(crate) async fn whole_inbox(notifier: &Notifier, user: &str) -> Vec<api::Notice> {
+    inbox_and_floor(notifier, user).await.0
+}
+
+/// All that a user's inbox keeps, oldest first, and the cursor of its floor.
+pub(crate) async fn inbox_and_floor(notifier: &Notifier, user: &str) -> (Vec<api::Notice>, String) {
+    let mut request =
+        ListNoticesRequest { user_id: user.to_owned(), page_size: 100, ..Default::default() };
+    let mut notices = Vec::new();
+    loop {
+        let answer = api(notifier).list_notices(request.clone()).await.unwrap().into_inner();
+        notices.extend(answer.notices);
+        if answer.next_page_token.is_empty() {
+            return (notices, answer.floor_cursor);
+        }
+        request.page_token = answer.next_page_token;
+    }
 }
 
 /// Waits until presence shows so many sessions of a user.
@@ -113,4 +133,11 @@ pub(crate) fn tally<T: std::hash::Hash + Eq>(
         *counts.entry(item).or_default() += 1;
     }
     counts
+}
+
+/// The time that this share of the samples does not exceed; zero without samples.
+pub(crate) fn quantile(samples: &mut [Duration], share: f64) -> Duration {
+    samples.sort_unstable();
+    let last = samples.len().saturating_sub(1);
+    samples.get((last as f64 * share).round() as usize).copied().unwrap_or_default()
 }

@@ -132,16 +132,18 @@ impl Checker {
         self.lock().users.entry(user.to_owned()).or_default().volatile.insert(payload.into());
     }
 
-    /// What the user's inbox keeps in the end, as ids and payloads, oldest first: with nothing under
-    /// way any more. `complete` says that nothing has been removed from it but what has expired.
+    /// What the user's inbox keeps in the end, as ids and payloads, oldest first, and its floor's
+    /// cursor: with nothing under way any more.
     ///
-    /// What was accepted must be there, or be older than all that is. What is there and unknown was
-    /// accepted after all, and readers are owed it; what is unknown and not there must not come.
-    pub fn kept(&self, user: &str, kept: &[(String, String)], complete: bool) {
+    /// What was accepted must be there, or stand at the floor or below. What is there and unknown was
+    /// accepted after all, and readers are owed it; if nothing was ever removed, what is unknown and
+    /// not there must not come.
+    pub fn kept(&self, user: &str, kept: &[(String, String)], floor: &str) {
+        let floor = position::of_cursor(floor);
         let mut state = self.lock();
         let State { users, ids, readers, findings, .. } = &mut *state;
         let sent = users.entry(user.to_owned()).or_default();
-        let (now, wrong) = sent.settle(user, kept, complete);
+        let (now, wrong) = sent.settle(user, kept, floor);
         findings.extend(wrong.into_iter().map(|finding| (user.to_owned(), finding)));
         let all = sent.accepted.len();
         for (place, accepted) in sent.accepted.iter().enumerate() {

@@ -6,6 +6,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 /// A place in an inbox: milliseconds, and the notice's number within them.
 pub(super) type Position = (u64, u32);
 
+/// Before every notice.
+pub(super) const ZERO: Position = (0, 0);
+
 /// Of a notice's id: `<milliseconds>-<number>-<random>`.
 pub(super) fn of_id(id: &str) -> Option<Position> {
     let mut parts = id.split('-');

@@ -53,18 +53,14 @@ impl Sent {
         &mut self,
         user: &str,
         kept: &[(String, String)],
-        complete: bool,
+        floor: Option<position::Position>,
     ) -> (Vec<usize>, Vec<Finding>) {
         let mut findings = Vec::new();
         let listed: HashSet<_> = kept.iter().map(|(id, _)| id.as_str()).collect();
-        let oldest = match kept.first() {
-            _ if complete => None,
-            Some((id, _)) => position::of_id(id),
-            // Nothing is kept: everything may have been removed.
-            None => Some((u64::MAX, 0)),
-        };
+        // A floor that cannot be read excuses nothing.
+        let floor = floor.unwrap_or(position::ZERO);
         for accepted in &self.accepted {
-            let removed = oldest.is_some_and(|oldest| position::of_id(&accepted.id) < Some(oldest));
+            let removed = position::of_id(&accepted.id).is_some_and(|position| position <= floor);
             if !removed && !accepted.has_expired() && !listed.contains(&*accepted.id) {
                 findings.push(Finding::NotKept {
                     user: user.to_owned(),
@@ -84,7 +80,7 @@ impl Sent {
                 None => findings.push(self.unexpected(format!("the inbox of {user}"), id, payload)),
             }
         }
-        if complete {
+        if floor == position::ZERO {
             // It is not there, so it was not accepted, unless it was and has expired.
             let gone = self.unknown.extract_if(.., |unknown| unknown.expires.is_none());
             self.refused.extend(gone.map(|unknown| unknown.payload));

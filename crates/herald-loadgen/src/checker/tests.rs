@@ -253,7 +253,7 @@ fn the_inbox_settles_what_was_unknown() {
     receive(&has, &["1", "2", "3"]);
     receive(&lacks, &["1", "3"]);
     checker.report().assert_clean();
-    checker.kept("a", &kept(&["1", "2", "3"]), true);
+    checker.kept("a", &kept(&["1", "2", "3"]), &position::cursor((0, 0)));
     assert!(matches!(&found(&checker)[..], [Finding::Lost { id, .. }] if id == "2"));
     receive(&lacks, &["2"]);
     assert!(matches!(
@@ -270,7 +270,7 @@ fn what_the_inbox_lacks_without_reason_and_what_it_should_not_hold_is_found() {
     let checker = checker();
     checker.refused("a", "4");
     checker.accepted_until("a", "5", "5", Some(Instant::now()));
-    checker.kept("a", &kept(&["2", "4", "6"]), false);
+    checker.kept("a", &kept(&["2", "4", "6"]), &position::cursor((1, 0)));
     assert!(matches!(
         &found(&checker)[..],
         [
@@ -279,6 +279,6 @@ fn what_the_inbox_lacks_without_reason_and_what_it_should_not_hold_is_found() {
             Finding::NeverSent { id: strange, .. },
         ] if lacks == "3" && refused == "4" && strange == "6"
     ));
-    checker.kept("b", &[], true);
+    checker.kept("b", &[], "");
     assert_eq!(checker.report().counts["not kept"], 2);
 }

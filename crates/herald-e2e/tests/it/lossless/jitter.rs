@@ -21,8 +21,7 @@ use tokio::{
     time::{interval_at, sleep, timeout},
 };
 
-use super::quantile;
-use crate::support::{PATIENCE, all_arrives};
+use crate::support::{PATIENCE, all_arrives, quantile};
 
 /// How long a client stays away.
 const OFFLINE: Duration = Duration::from_secs(2);

@@ -6,8 +6,7 @@ use herald_e2e::Sandbox;
 use herald_loadgen::{Notice, Outgoing, Session, SessionOptions, Transport};
 use tokio::{sync::Barrier, task::JoinSet};
 
-use super::whole_inbox;
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, whole_inbox};
 
 const USER: &str = "alice";
 const SENDERS: usize = 20;

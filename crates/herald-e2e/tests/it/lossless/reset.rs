@@ -6,10 +6,9 @@ use herald_e2e::{Sandbox, eventually};
 use herald_loadgen::{Event, Gap, Outgoing, SendError, Session, Transport};
 use tokio::time::timeout;
 
-use super::whole_inbox;
 use crate::{
     probe::{assert_idle, expect_gap, expect_notice, keys, leases},
-    support::{PATIENCE, sessions_become},
+    support::{PATIENCE, sessions_become, whole_inbox},
 };
 
 async fn two_gateways() -> Sandbox {

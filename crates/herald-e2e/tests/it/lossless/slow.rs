@@ -16,10 +16,9 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::{quantile, whole_inbox};
 use crate::{
     probe::{assert_idle, figure, resident},
-    support::{PATIENCE, all_arrives, follow, send, sessions_of},
+    support::{PATIENCE, all_arrives, follow, quantile, send, sessions_of, whole_inbox},
 };
 
 /// Who has the socket that stops reading, and another one that does not.

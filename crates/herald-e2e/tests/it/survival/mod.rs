@@ -22,7 +22,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{lossless::quantile, support::PATIENCE};
+use crate::support::{PATIENCE, quantile};
 
 /// Clients that connect at the same time at first.
 const CONNECTING: usize = 50;

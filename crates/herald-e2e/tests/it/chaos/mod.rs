@@ -1,0 +1,261 @@
+//! Everything that can go wrong goes wrong, overlapping, under load; and nothing that was accepted
+//! is lost, doubled or out of order, nobody is told what is not so, and in the end all is well.
+//!
+//! A [plan](plan) of faults is made from a seed and printed. [Backends](senders) send to users whose
+//! [clients](clients) come back with their cursor, while the plan is played on real
+//! [processes](stage); then all has to come to rest, and [what must hold](verdict) is looked at.
+//!
+//! `make chaos` plays a plan of any length from any seed; a failure says how to play it again.
+
+mod clients;
+mod journal;
+mod plan;
+mod senders;
+mod stage;
+mod verdict;
+
+use std::{
+    env,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use herald_e2e::eventually;
+use herald_loadgen::{Checker, Sender, Transport, checker::Start};
+use tokio::{sync::mpsc, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    clients::{Client, Figures, Seat, Trouble},
+    journal::Journal,
+    plan::{Plan, ROADS},
+    senders::{Backend, Fates},
+    stage::Stage,
+};
+use crate::support::PATIENCE;
+
+/// How long one call of a backend may take.
+const CALL: Duration = Duration::from_secs(3);
+
+/// Sessions of the first, second, … user, and again from the start.
+const SESSIONS: [usize; 4] = [1, 2, 1, 3];
+
+/// One user in so many gets large notices, at this pace: more than an inbox keeps for who stays
+/// away for more than a few seconds.
+const HEAVY: usize = 25;
+const HEAVY_PACE: Duration = Duration::from_millis(70);
+
+/// How much goes on while the plan is played.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    clients: usize,
+    /// Notices a second, to all users together; what heavy ones get is in it.
+    rate: usize,
+}
+
+/// Everybody who is connected or sends.
+struct Crowd {
+    users: Vec<String>,
+    seats: Vec<(String, String, Arc<Mutex<Seat>>)>,
+    troubles: Vec<mpsc::Sender<Trouble>>,
+    living: JoinSet<Figures>,
+    backends: Vec<Backend>,
+    fates: Arc<Fates>,
+    over: CancellationToken,
+}
+
+impl Crowd {
+    /// Clients that begin to connect, and backends that do not send yet.
+    fn gather(
+        stage: &Stage,
+        scale: Scale,
+        seed: u64,
+        checker: &Checker,
+        journal: &Journal,
+    ) -> Self {
+        let mut crowd = Self {
+            users: Vec::new(),
+            seats: Vec::new(),
+            troubles: Vec::new(),
+            living: JoinSet::new(),
+            backends: Vec::new(),
+            fates: Arc::default(),
+            over: CancellationToken::new(),
+        };
+        while crowd.seats.len() < scale.clients {
+            let nth = crowd.users.len();
+            let user = format!("user-{nth}");
+            let left = scale.clients - crowd.seats.len();
+            for device in 0..SESSIONS[nth % SESSIONS.len()].min(left) {
+                crowd.connect(stage, &user, device, seed, checker, journal);
+            }
+            crowd.users.push(user);
+        }
+        let producers: Vec<_> = stage
+            .sandbox
+            .notifiers
+            .iter()
+            .flat_map(|notifier| {
+                [
+                    Sender::grpc(notifier.grpc_address(), CALL),
+                    Sender::http(notifier.http_address(), CALL),
+                ]
+            })
+            .collect();
+        let heavy = crowd.users.len().div_ceil(HEAVY);
+        let rest = scale.rate as f64 - heavy as f64 / HEAVY_PACE.as_secs_f64();
+        let pace = Duration::from_secs_f64((crowd.users.len() - heavy) as f64 / rest);
+        for (nth, user) in crowd.users.iter().enumerate() {
+            let heavy = nth % HEAVY == 0;
+            crowd.backends.push(Backend {
+                user: user.clone(),
+                producers: producers.clone(),
+                checker: checker.clone(),
+                journal: journal.clone(),
+                fates: Arc::clone(&crowd.fates),
+                dice: clients::dice(seed, 1_000_000 + nth),
+                pace: if heavy { HEAVY_PACE } else { pace },
+                heavy,
+                sent: 0,
+            });
+        }
+        crowd
+    }
+
+    fn connect(
+        &mut self,
+        stage: &Stage,
+        user: &str,
+        device: usize,
+        seed: u64,
+        checker: &Checker,
+        journal: &Journal,
+    ) {
+        let nth = self.seats.len();
+        let name = format!("client-{nth}");
+        let (trouble, troubles) = mpsc::channel(4);
+        let seat = Arc::<Mutex<Seat>>::default();
+        let client = Client {
+            user: user.to_owned(),
+            name: name.clone(),
+            // Half of them go straight.
+            road: stage.road((nth % 4).saturating_sub(4 - ROADS)),
+            transport: match (nth + device) % 5 {
+                0 => Transport::Polling,
+                1 => Transport::Upgrade,
+                _ => Transport::WebSocket,
+            },
+            reader: checker.reader(user, &name, Start::Now),
+            journal: journal.clone(),
+            seat: Arc::clone(&seat),
+            troubles,
+            dice: clients::dice(seed, nth),
+            figures: Figures::default(),
+            left: None,
+        };
+        self.living.spawn(client.live(self.over.clone()));
+        self.seats.push((user.to_owned(), name, seat));
+        self.troubles.push(trouble);
+    }
+
+    async fn are_connected(&self) {
+        eventually("all clients are connected", PATIENCE, async || {
+            let away =
+                self.seats.iter().filter(|(_, _, seat)| seat.lock().unwrap().session.is_none());
+            match away.count() {
+                0 => Ok(()),
+                away => Err(format!("{away} are not")),
+            }
+        })
+        .await;
+    }
+}
+
+/// Plays a plan, and fails with all that explains it if anything is wrong.
+async fn survives(plan: Plan, scale: Scale, replay: &str) {
+    let journal = Journal::new();
+    let checker = Checker::new().allowing_gaps();
+    let mut stage = Stage::start().await.unwrap();
+    println!(
+        "{} clients, {} notices a second, logs in {}\n{plan}",
+        scale.clients,
+        scale.rate,
+        stage.sandbox.directory().display()
+    );
+    let mut crowd = Crowd::gather(&stage, scale, plan.seed, &checker, &journal);
+    crowd.are_connected().await;
+
+    let begin = Instant::now();
+    journal.common("begin");
+    let end = begin + plan.time;
+    let mut sending = JoinSet::new();
+    for backend in std::mem::take(&mut crowd.backends) {
+        sending.spawn(backend.send_until(end));
+    }
+    stage.play(&plan, begin, &journal, &crowd.troubles).await;
+    crowd.backends = sending.join_all().await;
+    journal.common("end");
+
+    let rest = verdict::rest(&mut stage, &mut crowd, &checker, &journal).await;
+    crowd.over.cancel();
+    let figures = crowd.living.join_all().await;
+    let summary = verdict::summary(&plan, &crowd.fates, figures, &rest, &checker);
+    let report = checker.report();
+    let mut wrong = journal.all_wrong();
+    wrong.extend(rest.wrong.iter().cloned());
+    if report.is_clean() && report.repeated == 0 && wrong.is_empty() {
+        println!("{summary}");
+        return;
+    }
+    stage.sandbox.keep();
+    let told = format!("{report}\n{}", wrong.join("\n"));
+    let mut users = report.users;
+    users.extend(rest.users.iter().cloned());
+    let timelines = journal.explain(&users, &told, stage.sandbox.directory()).unwrap();
+    println!("{timelines}\n{summary}");
+    panic!(
+        "{told}\nlogs and timelines are kept in {}\nagain with: {replay}",
+        stage.sandbox.directory().display()
+    );
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = env::var(name).ok().filter(|text| !text.is_empty())?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+async fn survives_whatever_the_seed_says(seed: u64, time: Duration, scale: Scale) {
+    let seconds = time.as_secs();
+    let replay = format!("make chaos SEED={seed} SECONDS={seconds}");
+    survives(Plan::random(seed, time), scale, &replay).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_goes_wrong_nothing_accepted_is_lost_and_all_is_well_in_the_end() {
+    let scale = Scale { clients: 150, rate: 200 };
+    survives_whatever_the_seed_says(1, Duration::from_secs(30), scale).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes as long as it is told to: make chaos"]
+async fn full_whatever_goes_wrong_nothing_accepted_is_lost_and_all_is_well_in_the_end() {
+    let scale = Scale { clients: 400, rate: 400 };
+    let seed = number("HERALD_CHAOS_SEED").unwrap_or_else(rand::random);
+    let time = Duration::from_secs(number("HERALD_CHAOS_SECONDS").unwrap_or(60));
+    survives_whatever_the_seed_says(seed, time, scale).await;
+}
+
+const KILLS_AGAIN: &str = "make chaos KILLS=yes";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateways_killed_one_after_the_other_lose_nothing_and_leave_no_ghost() {
+    let plan = Plan::kills(1, Duration::from_secs(12), Duration::from_secs(4));
+    survives(plan, Scale { clients: 100, rate: 150 }, KILLS_AGAIN).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes a minute: make chaos KILLS=yes"]
+async fn full_gateways_killed_every_five_seconds_lose_nothing_and_leave_no_ghost() {
+    let plan = Plan::kills(1, Duration::from_secs(62), Duration::from_secs(5));
+    survives(plan, Scale { clients: 500, rate: 500 }, KILLS_AGAIN).await;
+}

@@ -1,0 +1,262 @@
+//! What must hold once the faults are over and everything has come to rest.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::{Display, Write as _},
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::{bail, ensure};
+use herald_e2e::{Notifier, Service, within};
+use herald_loadgen::Checker;
+use herald_proto::api::{BatchGetPresenceRequest, ListNoticesRequest};
+use http::StatusCode;
+use tokio::{task::JoinSet, time::sleep_until};
+
+use super::{Crowd, clients::Figures, journal::Journal, plan::Plan, senders::Fates, stage::Stage};
+use crate::support::{api, inbox_and_floor, quantile};
+
+/// For what heals by itself: leases, audits, pings and sweeps together take less. How long it took
+/// is printed and decides nothing.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The longest that a script whose caller is gone may wait for its turn: the deadline of a call of
+/// the backplane, and a margin.
+const STRAYS: Duration = Duration::from_secs(3);
+
+/// Users asked about in one call.
+const PRESENCE: usize = 500;
+
+/// What the end was like.
+#[derive(Debug, Default)]
+pub(crate) struct Rest {
+    /// From the end of the plan until nobody missed anything, and until presence was right.
+    pub(crate) complete: Duration,
+    pub(crate) present: Duration,
+    pub(crate) wrong: Vec<String>,
+    pub(crate) users: BTreeSet<String>,
+}
+
+impl Rest {
+    fn judge<T>(&mut self, what: &str, result: anyhow::Result<T>) -> Option<T> {
+        result.map_err(|error| self.wrong.push(format!("{what}: {error:#}"))).ok()
+    }
+}
+
+/// Waits until all has come to rest, and looks.
+pub(crate) async fn rest(
+    stage: &mut Stage,
+    crowd: &mut Crowd,
+    checker: &Checker,
+    journal: &Journal,
+) -> Rest {
+    let begin = Instant::now();
+    let mut rest = Rest::default();
+    // Without another notice: what was missed last is missed until somebody looks.
+    let complete = all_arrives(checker).await;
+    rest.complete = begin.elapsed();
+    journal.common(format!("complete: {complete:?}"));
+    rest.judge("notices are missing", complete);
+    let present = within("presence is right", PATIENCE, async || {
+        ghosts(&stage.sandbox.notifiers[0], crowd).await
+    });
+    let present = present.await;
+    rest.present = begin.elapsed();
+    journal.common(format!("present: {present:?}"));
+    rest.judge("presence is wrong", present);
+
+    // What was under way when its caller gave up is there by now, or never will be.
+    sleep_until((begin + STRAYS).into()).await;
+    for user in &crowd.users {
+        let (kept, floor) = inbox_and_floor(&stage.sandbox.notifiers[0], user).await;
+        let text = |json: &[u8]| String::from_utf8_lossy(json).into_owned();
+        let kept: Vec<_> = kept.into_iter().map(|kept| (kept.id, text(&kept.json))).collect();
+        checker.kept(user, &kept, &floor);
+    }
+    rest.judge("what was unknown and is kept is missing", all_arrives(checker).await);
+
+    let mut last = JoinSet::new();
+    for mut backend in std::mem::take(&mut crowd.backends) {
+        last.spawn(async move { backend.send_last().await });
+    }
+    last.join_all().await;
+    let at_tip = within("all are at their inbox's tip", PATIENCE, async || {
+        at_their_tip(&stage.sandbox.notifiers[1], crowd).await
+    });
+    rest.judge("somebody is not at the tip", at_tip.await);
+    rest.judge("the last notices are missing", all_arrives(checker).await);
+
+    for gateway in &mut stage.sandbox.gateways {
+        rest.judge("a gateway is not well", is_well(gateway).await);
+    }
+    for notifier in &mut stage.sandbox.notifiers {
+        rest.judge("a notifier is not well", is_well(notifier).await);
+    }
+    rest.judge("somebody panicked", nobody_panicked(stage));
+    rest
+}
+
+async fn all_arrives(checker: &Checker) -> anyhow::Result<()> {
+    within("all notices arrive", PATIENCE, async || match checker.missing() {
+        0 => Ok(()),
+        missing => Err(format!("{missing} are missing")),
+    })
+    .await
+}
+
+/// Compares presence with the clients that are connected.
+async fn ghosts(notifier: &Notifier, crowd: &Crowd) -> anyhow::Result<()> {
+    let mut seen = BTreeMap::new();
+    for users in crowd.users.chunks(PRESENCE) {
+        let request = BatchGetPresenceRequest { user_ids: users.to_vec() };
+        let answer = api(notifier).batch_get_presence(request).await?.into_inner();
+        for user in answer.users {
+            for session in user.sessions {
+                let whose = format!("{} on {}", user.user_id, session.gateway);
+                seen.insert(session.session_id, whose);
+            }
+        }
+    }
+    let connected = crowd.seats.iter().map(|(user, name, seat)| {
+        (format!("{name} of {user}"), seat.lock().unwrap().session.clone())
+    });
+    match strange(seen, connected) {
+        strange if strange.is_empty() => Ok(()),
+        strange => bail!("{}", strange.join("; ")),
+    }
+}
+
+/// Sessions that are seen and are nobody's, and clients that are not seen.
+fn strange(
+    mut seen: BTreeMap<String, String>,
+    connected: impl IntoIterator<Item = (String, Option<String>)>,
+) -> Vec<String> {
+    let mut strange = Vec::new();
+    for (client, session) in connected {
+        match session {
+            Some(session) if seen.remove(&session).is_some() => {}
+            Some(session) => strange.push(format!("{client} is connected as {session} and unseen")),
+            None => strange.push(format!("{client} is not connected")),
+        }
+    }
+    let ghosts = seen.into_iter().map(|(session, whose)| format!("ghost {session} of {whose}"));
+    strange.extend(ghosts);
+    strange
+}
+
+/// Whether all clients' cursors are those of their inboxes' ends.
+async fn at_their_tip(notifier: &Notifier, crowd: &Crowd) -> anyhow::Result<()> {
+    let mut tips = BTreeMap::new();
+    for (user, name, seat) in &crowd.seats {
+        if !tips.contains_key(user) {
+            let request =
+                ListNoticesRequest { user_id: user.clone(), page_size: 1, ..Default::default() };
+            let answer = api(notifier).list_notices(request).await?.into_inner();
+            tips.insert(user, answer.tip_cursor);
+        }
+        let (cursor, tip) = (seat.lock().unwrap().cursor.clone(), tips.get(user));
+        ensure!(cursor.as_ref() == tip, "{name} of {user} is at {cursor:?} and not at {tip:?}");
+    }
+    Ok(())
+}
+
+async fn is_well<Kind>(service: &mut Service<Kind>) -> anyhow::Result<()> {
+    if let Some(status) = service.process()?.ended()? {
+        bail!("it has ended with {status}");
+    }
+    let (status, body) = service.admin("/ready").await?;
+    ensure!(status == StatusCode::OK, "/ready says {status}: {body}");
+    Ok(())
+}
+
+fn nobody_panicked(stage: &Stage) -> anyhow::Result<()> {
+    for entry in fs::read_dir(stage.sandbox.directory())? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "log") {
+            let text = fs::read(&path)?;
+            let text = String::from_utf8_lossy(&text);
+            let panicked = text.lines().find(|line| line.contains("panicked at"));
+            ensure!(panicked.is_none(), "{}: {panicked:?}", path.display());
+        }
+    }
+    Ok(())
+}
+
+/// A run in figures.
+pub(crate) fn summary(
+    plan: &Plan,
+    fates: &Fates,
+    figures: Vec<Figures>,
+    rest: &Rest,
+    checker: &Checker,
+) -> impl Display {
+    let mut all = Figures::default();
+    for one in figures {
+        all.returns += one.returns;
+        all.failed += one.failed;
+        all.gaps += one.gaps;
+        all.delays.extend(one.delays);
+        all.replays.extend(one.replays);
+        all.absences.extend(one.absences);
+    }
+    let mut kinds = BTreeMap::<_, usize>::new();
+    for fault in &plan.faults {
+        *kinds.entry(fault.what.to_string()).or_default() += 1;
+    }
+    let kinds: Vec<_> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| _ = writeln!(text, "{name:11}{value}");
+    line("faults", kinds.join(", "));
+    line("notices", fates.to_string());
+    line("checked", checker.report().to_string());
+    line(
+        "clients",
+        format!(
+            "{} returns ({} tries failed), {} gaps; without a session p50 {:.1?}, p99 {:.1?}, max \
+             {:.1?}",
+            all.returns,
+            all.failed,
+            all.gaps,
+            quantile(&mut all.absences, 0.5),
+            quantile(&mut all.absences, 0.99),
+            quantile(&mut all.absences, 1.0),
+        ),
+    );
+    line(
+        "arrival",
+        format!(
+            "p50 {:.1?}, p99 {:.1?}, max {:.1?} after its first try; replay of {} returns p50 {:.1?}, \
+             p99 {:.1?}",
+            quantile(&mut all.delays, 0.5),
+            quantile(&mut all.delays, 0.99),
+            quantile(&mut all.delays, 1.0),
+            all.replays.len(),
+            quantile(&mut all.replays, 0.5),
+            quantile(&mut all.replays, 0.99),
+        ),
+    );
+    line(
+        "made good",
+        format!(
+            "nothing missing {:.1?} after the plan's end, presence right after {:.1?}",
+            rest.complete, rest.present
+        ),
+    );
+    text
+}
+
+#[test]
+fn a_ghost_and_a_client_that_is_not_seen_are_found() {
+    let seen = |sessions: &[&str]| {
+        sessions.iter().map(|session| ((*session).to_owned(), "alice".to_owned())).collect()
+    };
+    let connected = [("phone", Some("s1")), ("laptop", Some("s2")), ("tablet", None)]
+        .map(|(client, session)| (client.to_owned(), session.map(str::to_owned)));
+    let [phone, laptop, _] = connected.clone();
+    assert!(strange(seen(&["s2", "s1"]), [phone, laptop]).is_empty());
+    assert_eq!(
+        strange(seen(&["s0", "s1"]), connected),
+        ["laptop is connected as s2 and unseen", "tablet is not connected", "ghost s0 of alice",]
+    );
+}
