@@ -48,6 +48,7 @@ missing() {
     echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - >/dev/null 2>&1 || echo "a C compiler|gcc libc6-dev"
     [ "$1" != run ] || return 0
     [ -e /etc/ssl/certs/ca-certificates.crt ] || ! has apt-get || echo "CA certificates|ca-certificates"
+    has openssl || echo "openssl|openssl"
     has curl || echo "curl|curl"
     at_least 7.0 "$(redis-server --version 2>/dev/null | sed 's/.* v=\([0-9.]*\).*/\1/')" || echo "redis-server 7.0 or newer|redis-server"
     has nginx || echo "nginx|nginx"

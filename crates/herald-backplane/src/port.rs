@@ -22,7 +22,14 @@ use crate::{
 /// How a backplane is opened.
 #[derive(Debug, Clone)]
 pub struct BackplaneOptions {
-    /// `memory:` or `redis://[user:password@]host:port/db`.
+    /// `memory:`, or one of
+    ///
+    /// | URL | |
+    /// |---|---|
+    /// | `redis://[user:password@]host[:port][/db]` | one server |
+    /// | `redis-sentinel://[user:password@]host[:port],…/master[/db]` | the master that Sentinel names |
+    ///
+    /// with `rediss` in place of `redis` for TLS.
     pub url: String,
     /// First part of every key and channel name, so that several Heralds can
     /// share one Redis.
@@ -45,6 +52,20 @@ pub struct BackplaneOptions {
     /// Messages of one gateway's channel that may wait for it; beyond that they
     /// are dropped, counted, and the channel counts as lost.
     pub channel_capacity: usize,
+}
+
+/// The address of a backplane inside this process.
+const MEMORY: &str = "memory:";
+
+impl BackplaneOptions {
+    /// Whether a backplane can be opened from this URL, as far as that is known without
+    /// connecting.
+    ///
+    /// # Errors
+    /// [`OpenError`], which never shows what may be a secret.
+    pub fn check_url(url: &str) -> Result<(), OpenError> {
+        if url == MEMORY { Ok(()) } else { redis::check_url(url) }
+    }
 }
 
 impl Default for BackplaneOptions {
@@ -90,17 +111,10 @@ impl Backplane {
     /// # Errors
     /// [`OpenError`] if the address or an option can never work.
     pub fn open(options: &BackplaneOptions) -> Result<Self, OpenError> {
-        match options.url.split_once(':').map(|(scheme, _)| scheme) {
-            Some("memory") => Ok(Self::Memory(memory::Memory::new(options))),
-            Some("redis") => redis::Redis::open(options).map(Self::Redis),
-            Some(scheme @ ("rediss" | "redis-sentinel" | "redis-cluster")) => Err(OpenError(
-                format!("`{scheme}:` is not supported yet; use `redis://host:6379/0` or `memory:`"),
-            )),
-            _ => Err(OpenError(format!(
-                "`{}` names no backplane; use `memory:` or `redis://host:6379/0`",
-                options.url
-            ))),
+        if options.url == MEMORY {
+            return Ok(Self::Memory(memory::Memory::new(options)));
         }
+        redis::Redis::open(options).map(Self::Redis)
     }
 
     /// Follows whether the backplane answers.

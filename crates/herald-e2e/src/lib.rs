@@ -27,7 +27,7 @@ pub use self::{
     nginx::{Nginx, Upstream},
     ports::Port,
     process::{Process, Signal, Spawn},
-    redis::{Monitor, Published, RedisServer},
+    redis::{Cluster, Monitor, Published, RedisServer, Sentinel},
     relay::Relay,
     sandbox::{Sandbox, SandboxBuilder},
     script::Script,

@@ -44,6 +44,7 @@ pub struct Sandbox {
 #[derive(Debug, Default)]
 pub struct SandboxBuilder {
     persist: bool,
+    backplane: Option<String>,
     env: Vec<(String, String)>,
     gateways: Vec<GatewayOptions>,
     notifiers: Vec<NotifierOptions>,
@@ -55,6 +56,13 @@ impl SandboxBuilder {
     #[must_use]
     pub fn persist(mut self) -> Self {
         self.persist = true;
+        self
+    }
+
+    /// All services use what is at this URL. The sandbox's own Redis is not started.
+    #[must_use]
+    pub fn backplane(mut self, url: impl Into<String>) -> Self {
+        self.backplane = Some(url.into());
         self
     }
 
@@ -112,7 +120,7 @@ impl SandboxBuilder {
         let redis = RedisServer::prepare(directory.path().to_owned(), self.persist, &watchdog)?;
         let common = Common {
             directory: directory.path().to_owned(),
-            backplane: redis.url(),
+            backplane: self.backplane.unwrap_or_else(|| redis.url()),
             key_prefix: format!("t{:08x}", rand::random::<u32>()),
             env: self.env,
             watchdog,
@@ -143,8 +151,11 @@ impl SandboxBuilder {
     /// When a program is missing or something does not become ready.
     pub async fn start(self) -> anyhow::Result<Sandbox> {
         let nginx = self.nginx;
+        let own_redis = self.backplane.is_none();
         let mut sandbox = self.prepare()?;
-        sandbox.redis.start().await?;
+        if own_redis {
+            sandbox.redis.start().await?;
+        }
         for gateway in &mut sandbox.gateways {
             gateway.start().await?;
         }

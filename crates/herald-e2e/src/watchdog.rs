@@ -7,8 +7,10 @@
 //! nobody can prevent, it kills them.
 
 use std::{
+    fmt::Display,
     io::Write as _,
     os::unix::process::CommandExt as _,
+    path::Path,
     process::{Child, Command, Stdio},
     sync::{Mutex, PoisonError},
 };
@@ -17,13 +19,16 @@ use anyhow::Context as _;
 
 const SCRIPT: &str = r#"
 groups=' '
+directory=
 while read -r sign group; do
     case $sign in
+        /) directory=$group ;;
         +) groups="$groups$group " ;;
         -) groups="${groups%%" $group "*} ${groups#*" $group "}" ;;
     esac
 done
 for group in $groups; do kill -9 "-$group"; done 2>/dev/null
+if [ -n "$directory" ]; then sleep 1; rm -rf "$directory"; fi
 "#;
 
 /// The shell that survives this process for a moment.
@@ -55,16 +60,21 @@ impl Watchdog {
         self.tell('+', group);
     }
 
+    /// Remove this directory, with what the children left there, once all have ended.
+    pub fn clean_up(&self, directory: &Path) {
+        self.tell('/', directory.display());
+    }
+
     /// The process group has ended; its number may be given to others.
     pub fn forget(&self, group: u32) {
         self.tell('-', group);
     }
 
-    fn tell(&self, sign: char, group: u32) {
+    fn tell(&self, sign: char, what: impl Display) {
         let mut shell = self.shell.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pipe) = &mut shell.stdin {
             // Without the watchdog all still ends with the sandbox.
-            let _ = writeln!(pipe, "{sign} {group}");
+            let _ = writeln!(pipe, "{sign} {what}");
         }
     }
 }

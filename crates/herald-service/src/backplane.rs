@@ -7,9 +7,6 @@ use herald_core::InboxLimits;
 
 use crate::config::{ByteSize, Reader};
 
-/// Schemes of the addresses that [`herald_backplane::Backplane::open`] knows.
-const SCHEMES: [&str; 2] = ["memory", "redis"];
-
 /// A prefix is repeated in every key and channel name.
 const MAX_PREFIX_BYTES: usize = 64;
 
@@ -21,7 +18,8 @@ pub fn backplane_options(r: &mut Reader) -> BackplaneOptions {
         .option("HERALD_BACKPLANE", "Where registry, inboxes and channels are kept")
         .describe(
             "URL",
-            "`redis://[user:password@]host:port/db`, or `memory:` for one process alone",
+            "`redis://[user:password@]host:port/db`, `redis-sentinel://host:port,host:port/master/db` \
+             (`rediss…` with TLS), or `memory:` for one process alone",
             "redis://127.0.0.1:6379/0",
         )
         .or_file()
@@ -148,13 +146,7 @@ const fn days(days: u64) -> Duration {
 
 /// What is wrong is said without the address, which may hold a password.
 fn check_url(url: &str) -> Result<(), String> {
-    match url.split_once(':') {
-        Some((scheme, _)) if SCHEMES.contains(&scheme) => Ok(()),
-        Some((scheme @ ("rediss" | "redis-sentinel" | "redis-cluster"), _)) => {
-            Err(format!("`{scheme}:` is not supported yet"))
-        }
-        _ => Err("names no backplane".into()),
-    }
+    BackplaneOptions::check_url(url).map_err(|error| error.to_string())
 }
 
 /// A brace would move all keys into one cluster slot; the rest makes names hard to read and grep.
@@ -193,7 +185,13 @@ mod tests {
     fn the_address_is_required_and_its_password_never_shown() {
         let faults = read(&[]).unwrap_err();
         assert!(faults.to_string().contains("HERALD_BACKPLANE: is required"), "{faults}");
-        for url in ["http://u:hunter2@h/0", "redis-cluster://u:hunter2@h", "6379"] {
+        for url in [
+            "http://u:hunter2@h/0",
+            "redis://u:hunter2@h:port/0",
+            "redis-sentinel://u:hunter2@h",
+            "redis-sentinel://h/m?sentinel-pasword=hunter2",
+            "6379",
+        ] {
             let faults = read(&[("HERALD_BACKPLANE", url)]).unwrap_err().to_string();
             assert!(faults.contains("HERALD_BACKPLANE") && !faults.contains("hunter2"), "{faults}");
         }

@@ -59,6 +59,15 @@ pub(super) enum Traffic {
 /// Where a server is, or why that is not known.
 pub(super) type Target = Result<Node, String>;
 
+/// Who says where a server is.
+#[derive(Debug, Clone)]
+pub(super) struct Guide {
+    pub(super) target: watch::Receiver<Target>,
+    /// For a server that others may take the place of: asks for `target` to be said anew, which
+    /// has to happen before anybody connects, and the server has to be a master.
+    pub(super) ask: Option<Arc<Notify>>,
+}
+
 /// Why a call has no answer.
 #[derive(Debug, Clone)]
 pub(super) enum Failed {
@@ -98,7 +107,7 @@ struct Lane {
 }
 
 struct Shared {
-    target: watch::Receiver<Target>,
+    guide: Guide,
     deadline: Duration,
     /// A probe that took longer breaks the unbroken health.
     hiccup: Duration,
@@ -117,18 +126,13 @@ impl fmt::Debug for Lanes {
 }
 
 impl Lanes {
-    /// Connects to wherever `target` says, and anew whenever it says something else. Redis counts
+    /// Connects to wherever `guide` says, and anew whenever it says something else. Redis counts
     /// as having been away when it is silent for `hiccup`, which may be too short for a connection
     /// to be given up.
-    pub(super) fn open(
-        target: watch::Receiver<Target>,
-        count: usize,
-        deadline: Duration,
-        hiccup: Duration,
-    ) -> Self {
+    pub(super) fn open(guide: Guide, count: usize, deadline: Duration, hiccup: Duration) -> Self {
         let (health, _) = watch::channel(Health::Away("not connected yet".into()));
         let shared = Arc::new(Shared {
-            target,
+            guide,
             deadline,
             hiccup,
             clock: Arc::new(RedisClock::new()),
@@ -264,20 +268,27 @@ impl Lane {
 /// Keeps one lane connected for ever.
 async fn supervise(lane: Arc<Lane>, shared: Arc<Shared>) {
     let mut backoff = Backoff::new();
-    let mut target = shared.target.clone();
+    let mut target = shared.guide.target.clone();
     loop {
+        if let Some(ask) = &shared.guide.ask {
+            target.mark_unchanged();
+            ask.notify_one();
+            if target.changed().await.is_err() {
+                return; // the backplane has ended
+            }
+        }
         let now = target.borrow_and_update().clone();
         let connected = match now {
-            Ok(node) => shared.connect(&node).await,
+            Ok(node) => shared.connect(&node).await.map(|connection| (node, connection)),
             Err(why) => Err(why),
         };
         match connected {
-            Ok(connection) => {
+            Ok((node, connection)) => {
                 let since = Instant::now();
                 *lock(&lane.condemned) = None;
                 *lock(&lane.connection) = Some(connection.clone());
                 shared.up();
-                let why = watch_over(&lane, &shared, connection, &mut target).await;
+                let why = watch_over(&lane, &shared, &node, connection, &mut target).await;
                 *lock(&lane.connection) = None;
                 shared.down(&why);
                 // One that is condemned as soon as it is up must not be a busy loop.
@@ -295,6 +306,7 @@ async fn supervise(lane: Arc<Lane>, shared: Arc<Shared>) {
 async fn watch_over(
     lane: &Lane,
     shared: &Shared,
+    node: &Node,
     mut connection: MultiplexedConnection,
     target: &mut watch::Receiver<Target>,
 ) -> String {
@@ -302,7 +314,11 @@ async fn watch_over(
         tokio::select! {
             () = tokio::time::sleep(PROBE_EVERY) => {}
             () = lane.suspect.notified() => {}
-            Ok(()) = target.changed() => return "the master is another one now".into(),
+            Ok(()) = target.changed() => match &*target.borrow_and_update() {
+                Ok(now) if now != node => return format!("the master is {} now", now.shown()),
+                // That nobody knows where it is does not end what works.
+                _ => continue,
+            },
         }
         if let Some(why) = lock(&lane.condemned).take() {
             return why;
@@ -320,7 +336,7 @@ async fn watch_over(
 impl Shared {
     /// The server, as far as it is known.
     fn shown(&self) -> String {
-        match &*self.target.borrow() {
+        match &*self.guide.target.borrow() {
             Ok(node) => node.shown().to_owned(),
             Err(_) => "an unknown address".to_owned(),
         }
@@ -332,6 +348,18 @@ impl Shared {
         });
         let mut connection = connecting.await.map_err(|error| error.to_string())?;
         self.probe(&mut connection).await?;
+        if self.guide.ask.is_some() {
+            // `master`, or another word; what follows depends on it.
+            let role: Vec<Value> = Cmd::new()
+                .arg("ROLE")
+                .query_async(&mut connection)
+                .await
+                .map_err(|error| error.to_string())?;
+            match role.first() {
+                Some(Value::BulkString(role)) if role == b"master" => {}
+                _ => return Err("it is not a master".into()),
+            }
+        }
         Ok(connection)
     }
 
@@ -375,7 +403,7 @@ impl Shared {
         if self.connected.load(Ordering::Acquire) > 0 {
             return;
         }
-        let why = match &*self.target.borrow() {
+        let why = match &*self.guide.target.borrow() {
             Ok(node) => format!("no connection to Redis at {}: {why}", node.shown()),
             Err(_) => why.to_owned(),
         };

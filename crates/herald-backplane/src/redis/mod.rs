@@ -21,6 +21,7 @@ mod node;
 mod presence;
 mod reap;
 mod receipts;
+mod sentinel;
 mod servers;
 mod standalone;
 mod subscription;
@@ -107,6 +108,11 @@ impl Redis {
     pub(crate) fn clock(&self) -> Clock {
         Clock::Redis(self.inner.servers.clock())
     }
+}
+
+/// Whether it is the URL of a Redis.
+pub(crate) fn check_url(url: &str) -> Result<(), OpenError> {
+    Address::parse(url, Duration::from_secs(1)).map(drop)
 }
 
 /// The beginning of a script's call. Its arguments follow, the deadline first if it heeds one.

@@ -47,6 +47,9 @@ impl Servers {
             Address::Standalone(node) => {
                 Kind::Standalone(Standalone::open(node, connections, hiccup))
             }
+            Address::Sentinel(sentinels) => {
+                Kind::Standalone(Standalone::follow(sentinels, connections, hiccup))
+            }
         };
         Self { kind, deadline }
     }
@@ -157,6 +160,13 @@ impl Servers {
     pub(super) fn home(&self, _channel: &str) -> Result<Node, BackplaneError> {
         match &self.kind {
             Kind::Standalone(server) => server.node(),
+        }
+    }
+
+    /// Changes whenever what was on one server is on another one, which may have less of it.
+    pub(super) fn moves(&self) -> watch::Receiver<u64> {
+        match &self.kind {
+            Kind::Standalone(server) => server.moves(),
         }
     }
 }

@@ -7,27 +7,45 @@ use std::{
 
 use redis::{Cmd, RedisResult, Script, Value};
 use tokio::sync::watch;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     clock::RedisClock,
     error::unexpected,
-    lanes::{Failed, Lanes, Target, Traffic},
+    lanes::{Failed, Guide, Lanes, Traffic},
     node::Node,
+    sentinel::{Followed, Sentinels},
 };
 use crate::{BackplaneError, Health};
 
-/// One server.
+/// One server, or the one that is the master.
 #[derive(Debug)]
 pub(super) struct Standalone {
-    target: watch::Sender<Target>,
+    followed: Arc<Followed>,
     lanes: Lanes,
+    /// Ends whoever follows the master.
+    _stop: DropGuard,
 }
 
 impl Standalone {
     pub(super) fn open(node: Node, connections: usize, hiccup: Duration) -> Self {
         let deadline = node.deadline();
-        let (target, follow) = watch::channel(Ok(node));
-        Self { target, lanes: Lanes::open(follow, connections, deadline, hiccup) }
+        let followed = Followed::new(Ok(node));
+        let guide = Guide { target: followed.target.subscribe(), ask: None };
+        let lanes = Lanes::open(guide, connections, deadline, hiccup);
+        Self { followed, lanes, _stop: CancellationToken::new().drop_guard() }
+    }
+
+    pub(super) fn follow(sentinels: Sentinels, connections: usize, hiccup: Duration) -> Self {
+        let deadline = sentinels.servers.deadline;
+        let followed = Followed::new(Err("no Sentinel was asked yet".into()));
+        let guide =
+            Guide { target: followed.target.subscribe(), ask: Some(Arc::clone(&followed.ask)) };
+        let stop = CancellationToken::new();
+        let follow = sentinels.follow(Arc::clone(&followed));
+        tokio::spawn(stop.clone().run_until_cancelled_owned(follow));
+        let lanes = Lanes::open(guide, connections, deadline, hiccup);
+        Self { followed, lanes, _stop: stop.drop_guard() }
     }
 
     pub(super) fn health(&self) -> watch::Receiver<Health> {
@@ -43,7 +61,11 @@ impl Standalone {
     }
 
     pub(super) fn node(&self) -> Result<Node, BackplaneError> {
-        self.target.borrow().clone().map_err(BackplaneError::Unavailable)
+        self.followed.target.borrow().clone().map_err(BackplaneError::Unavailable)
+    }
+
+    pub(super) fn moves(&self) -> watch::Receiver<u64> {
+        self.followed.moves.subscribe()
     }
 
     pub(super) async fn call(

@@ -13,9 +13,9 @@ use std::{
 
 use bytes::Bytes;
 use redis::{Cmd, PushInfo, PushKind, Value, aio::MultiplexedConnection};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
-use super::{Redis, backoff::Backoff, error::classify};
+use super::{Redis, backoff::Backoff, error::classify, node::Node};
 use crate::BackplaneError;
 
 const PROBE_EVERY: Duration = Duration::from_secs(1);
@@ -41,6 +41,14 @@ pub(super) struct Subscription<L> {
     redis: Redis,
     channel: String,
     line: Arc<Line<L>>,
+    /// Since before the first connection: what moves from then on is noticed.
+    moves: watch::Receiver<u64>,
+}
+
+/// A connection that is subscribed, and to which server.
+pub(super) struct Subscribed {
+    node: Node,
+    connection: MultiplexedConnection,
 }
 
 /// Shared between the connection's reader and the task that supervises it.
@@ -54,18 +62,19 @@ struct Line<L> {
 impl<L: Listener> Subscription<L> {
     pub(super) fn new(redis: Redis, channel: String, listener: L) -> Self {
         let line = Line { listener, missed: AtomicBool::new(false), wake: Notify::new() };
-        Self { redis, channel, line: Arc::new(line) }
+        let moves = redis.inner.servers.moves();
+        Self { redis, channel, line: Arc::new(line), moves }
     }
 
     /// Subscribes once, confirmed by Redis.
-    pub(super) async fn connect(&self) -> Result<MultiplexedConnection, BackplaneError> {
+    pub(super) async fn connect(&self) -> Result<Subscribed, BackplaneError> {
         let deadline = self.redis.inner.options.call_deadline;
         let line = Arc::clone(&self.line);
         let node = self.redis.inner.servers.home(&self.channel)?;
         let subscribing = async {
             let mut connection = node.listen(move |push| line.receive(push)).await?;
             connection.subscribe(&self.channel).await?;
-            Ok(connection)
+            Ok(Subscribed { node: node.clone(), connection })
         };
         match tokio::time::timeout(deadline, subscribing).await {
             Ok(subscribed) => subscribed.map_err(|error| match classify(error) {
@@ -79,19 +88,19 @@ impl<L: Listener> Subscription<L> {
         }
     }
 
-    /// Keeps the subscription, from `connection` on if there is one, until nobody listens any more.
+    /// Keeps the subscription, from `subscribed` on if there is one, until nobody listens any more.
     /// Each one that is made here begins with a doubt.
-    pub(super) async fn keep(self, mut connection: Option<MultiplexedConnection>) {
+    pub(super) async fn keep(mut self, mut subscribed: Option<Subscribed>) {
         loop {
-            let mut connected = match connection.take() {
-                Some(connection) => connection,
+            let connected = match subscribed.take() {
+                Some(subscribed) => subscribed,
                 None => match self.connect_again().await {
-                    Some(connection) => connection,
+                    Some(subscribed) => subscribed,
                     None => return,
                 },
             };
             self.line.listener.listens(true);
-            let lost = self.watch_over(&mut connected).await;
+            let lost = self.watch_over(connected).await;
             self.line.listener.listens(false);
             let Some(why) = lost else { return };
             tracing::warn!(channel = self.channel, why, "channel lost");
@@ -99,15 +108,15 @@ impl<L: Listener> Subscription<L> {
         }
     }
 
-    async fn connect_again(&self) -> Option<MultiplexedConnection> {
+    async fn connect_again(&self) -> Option<Subscribed> {
         let mut backoff = Backoff::new();
         loop {
             match self.connect().await {
-                Ok(connection) => {
+                Ok(subscribed) => {
                     tracing::info!(channel = self.channel, "channel connected");
                     self.line.missed.store(true, Ordering::Release);
                     self.line.wake.notify_one();
-                    return Some(connection);
+                    return Some(subscribed);
                 }
                 Err(error) => tracing::debug!(channel = self.channel, %error, "no channel yet"),
             }
@@ -119,7 +128,8 @@ impl<L: Listener> Subscription<L> {
     }
 
     /// Watches over a connection until it fails; says how. `None` when nobody listens any more.
-    async fn watch_over(&self, connection: &mut MultiplexedConnection) -> Option<String> {
+    async fn watch_over(&mut self, subscribed: Subscribed) -> Option<String> {
+        let Subscribed { node, mut connection } = subscribed;
         let deadline = self.redis.inner.options.call_deadline;
         let Line { listener, missed, wake } = &*self.line;
         let mut probe = tokio::time::interval(PROBE_EVERY);
@@ -128,13 +138,20 @@ impl<L: Listener> Subscription<L> {
             tokio::select! {
                 _ = probe.tick() => {}
                 () = wake.notified() => {}
+                Ok(()) = self.moves.changed() => {
+                    // Who is a master now may not have all that the one before it had.
+                    missed.store(true, Ordering::Release);
+                    if self.redis.inner.servers.home(&self.channel).is_ok_and(|home| home != node) {
+                        return Some("its place is on another server now".into());
+                    }
+                }
                 () = listener.closed() => return None,
             }
             if missed.swap(false, Ordering::AcqRel) && !listener.doubt().await {
                 return None;
             }
             let ping = Cmd::new().arg("PING").to_owned();
-            match tokio::time::timeout(deadline, ping.query_async::<Value>(connection)).await {
+            match tokio::time::timeout(deadline, ping.query_async::<Value>(&mut connection)).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => return Some(error.to_string()),
                 Err(_) => return Some(format!("no answer within {deadline:?}")),

@@ -1,6 +1,8 @@
 //! Redis servers.
 
+mod cluster;
 mod monitor;
+mod sentinel;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -8,7 +10,11 @@ use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 use tokio::{process::Command, time::timeout};
 
-pub use self::monitor::{Monitor, Published};
+pub use self::{
+    cluster::Cluster,
+    monitor::{Monitor, Published},
+    sentinel::Sentinel,
+};
 use crate::{
     binaries,
     eventually::within,
@@ -27,6 +33,7 @@ pub struct RedisServer {
     port: Port,
     directory: PathBuf,
     persist: bool,
+    args: Vec<String>,
     process: Option<Process>,
     watchdog: Arc<Watchdog>,
 }
@@ -47,9 +54,17 @@ impl RedisServer {
             port: Port::claim()?,
             directory,
             persist,
+            args: Vec::new(),
             process: None,
             watchdog: Arc::clone(watchdog),
         })
+    }
+
+    /// With more arguments of redis-server.
+    #[must_use]
+    pub fn args(mut self, args: impl IntoIterator<Item: Into<String>>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
     }
 
     /// Starts it, and waits until it answers.
@@ -68,7 +83,8 @@ impl RedisServer {
             .args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", append])
             // What was answered is on disk: `kill -9` then loses nothing.
             .args(["--appendfsync", "always", "--maxmemory-policy", "noeviction"])
-            .args(["--dir".as_ref(), data.as_os_str()]);
+            .args(["--dir".as_ref(), data.as_os_str()])
+            .args(&self.args);
         self.process = Some(Process::spawn(&spawn, &self.directory, &self.watchdog)?);
         // With a data set to load it answers LOADING at first.
         within("redis answers", DEADLINE, async || self.cli(&["ping"]).await).await?;
@@ -138,17 +154,19 @@ impl RedisServer {
     ///
     /// When redis does not answer, or answers with an error.
     pub async fn cli(&self, args: &[&str]) -> anyhow::Result<String> {
-        let mut command = Command::new(binaries::system("redis-cli")?);
-        let port = self.port.number().to_string();
-        command.args(["-e", "-p", &port]).args(args).kill_on_drop(true);
-        let output = timeout(DEADLINE, command.output())
-            .await
-            .with_context(|| format!("redis-cli {args:?} takes longer than {DEADLINE:?}"))??;
-        let answer = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
-        if !output.status.success() {
-            bail!("redis-cli {args:?}: {answer} {}", String::from_utf8_lossy(&output.stderr));
-        }
-        Ok(answer)
+        cli(self.address(), args).await
+    }
+
+    /// A figure of INFO.
+    ///
+    /// # Errors
+    ///
+    /// When redis does not answer, or knows no such figure.
+    pub async fn info(&self, figure: &str) -> anyhow::Result<String> {
+        let info = self.cli(&["info", "everything"]).await?;
+        let mut figures = info.lines().filter_map(|line| line.trim().split_once(':'));
+        let found = figures.find(|(name, _)| *name == figure);
+        Ok(found.with_context(|| format!("INFO has no {figure}"))?.1.to_owned())
     }
 
     /// Starts to collect all commands that it executes, those of scripts included.
@@ -159,4 +177,18 @@ impl RedisServer {
     pub async fn monitor(&self) -> anyhow::Result<Monitor> {
         Monitor::start(self.address()).await
     }
+}
+
+/// Runs one command by redis-cli and returns what it printed.
+async fn cli(address: SocketAddr, args: &[&str]) -> anyhow::Result<String> {
+    let mut command = Command::new(binaries::system("redis-cli")?);
+    command.args(["-e", "-p", &address.port().to_string()]).args(args).kill_on_drop(true);
+    let output = timeout(DEADLINE, command.output())
+        .await
+        .with_context(|| format!("redis-cli {args:?} takes longer than {DEADLINE:?}"))??;
+    let answer = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+    if !output.status.success() {
+        bail!("redis-cli {args:?}: {answer} {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(answer)
 }

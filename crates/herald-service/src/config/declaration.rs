@@ -6,7 +6,7 @@ use super::{
     fault::Fault,
     lookup::Found,
     reader::{Declared, Fallback, Reader},
-    secret::{MASK, mask_user_info},
+    secret::{MASK, mask_credentials},
     source::Origin,
 };
 
@@ -188,9 +188,9 @@ impl<'r, T: 'static> Declaration<'r, T> {
                 let message = if self.hidden {
                     format!("the value ({}) {wrong}; {}", found.origin, self.expectation())
                 } else {
-                    let shown = mask_user_info(&found.text);
+                    let shown = mask_credentials(&found.text);
                     // The parser of another crate may well repeat what it was given.
-                    let wrong = mask_user_info(&wrong);
+                    let wrong = mask_credentials(&wrong);
                     format!("{shown:?} ({}): {wrong}; {}", found.origin, self.expectation())
                 };
                 self.reader.note(Fault::new(vec![self.variable.to_owned()], message));
@@ -220,7 +220,7 @@ impl<'r, T: 'static> Declaration<'r, T> {
             },
         };
         let shown =
-            shown.map(|text| if self.hidden { MASK.to_owned() } else { mask_user_info(&text) });
+            shown.map(|text| if self.hidden { MASK.to_owned() } else { mask_credentials(&text) });
         let mut declared =
             Declared::new(self.variable, self.help, fallback).in_force(shown, origin);
         declared.placeholder = self.placeholder;

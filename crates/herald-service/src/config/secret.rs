@@ -34,17 +34,20 @@ impl fmt::Display for Secret {
     }
 }
 
-/// Masks the user-info of a URL (`redis://user:password@host`), which no option may show.
+/// Masks the user-info and the parameters of a URL (`redis://user:password@host?password=…`), which
+/// no option may show.
 ///
 /// From the first `://` to the last `@`, since a password that somebody forgot to encode may
 /// hold any of `/`, `,` and `@`; hiding too much is the harmless direction.
-pub(super) fn mask_user_info(text: &str) -> String {
+pub(super) fn mask_credentials(text: &str) -> String {
     let Some(start) = text.find("://").map(|at| at + 3) else {
         return text.to_owned();
     };
-    match text[start..].rfind('@') {
-        Some(at) => format!("{}{MASK}{}", &text[..start], &text[start + at..]),
-        None => text.to_owned(),
+    let (scheme, rest) = text.split_at(start);
+    let (user_info, rest) = rest.rfind('@').map_or(("", rest), |at| (MASK, &rest[at..]));
+    match rest.split_once('?') {
+        Some((rest, _)) => format!("{scheme}{user_info}{rest}?{MASK}"),
+        None => format!("{scheme}{user_info}{rest}"),
     }
 }
 
@@ -69,11 +72,13 @@ mod tests {
 
     #[test]
     fn credentials_in_a_url_are_masked_even_when_not_encoded() {
-        let masked = |text| mask_user_info(text);
+        let masked = |text| mask_credentials(text);
         assert_eq!(masked("redis://h:6379/0"), "redis://h:6379/0");
         assert_eq!(masked("redis://:pw@h:6379/0"), "redis://****@h:6379/0");
         assert_eq!(masked("rediss://u:p/w@d@h/0"), "rediss://****@h/0");
         assert_eq!(masked("http://a:b@h,http://c:d@i"), "http://****@i");
+        assert_eq!(masked("redis-sentinel://h/m?sentinel-password=p"), "redis-sentinel://h/m?****");
+        assert_eq!(masked("redis-sentinel://a:b@h/m?c=d@e"), "redis-sentinel://****@e");
         assert_eq!(masked("someone@example"), "someone@example");
     }
 }

@@ -1,7 +1,14 @@
-//! The backplane on a Redis of the tests' own.
+//! The backplane on Redis servers of the tests' own.
 
 mod facts;
+mod failover;
 
 use crate::{conformance::conformance, support::Fixture};
 
 conformance!(Fixture::redis);
+
+mod sentinel {
+    use super::*;
+
+    conformance!(Fixture::sentinel);
+}

@@ -7,34 +7,55 @@ use herald_backplane::{
     LeaseError, NotifierPort,
 };
 use herald_core::{GatewayName, InboxLimits, SessionId};
+use herald_e2e::Sentinel;
 
-use super::{PATIENCE, redis_server::RedisServer};
+use super::{
+    PATIENCE,
+    redis_server::{RedisServer, shared_sentinel},
+};
 
 /// The storage under test: empty at first and nobody else's.
 pub(crate) struct Fixture {
     pub(crate) options: BackplaneOptions,
     memory: Option<OnceLock<Backplane>>,
+    /// Where its Redis servers are, for who knows nothing of the backplane.
+    servers: Vec<String>,
 }
 
 impl Fixture {
     pub(crate) fn memory() -> Self {
-        Self { options: options("memory:".into()), memory: Some(OnceLock::new()) }
+        let (memory, servers) = (Some(OnceLock::new()), Vec::new());
+        Self { options: options("memory:".into()), memory, servers }
     }
 
     pub(crate) fn redis() -> Self {
-        Self { options: options(RedisServer::shared().url.clone()), memory: None }
+        Self::on(RedisServer::shared())
+    }
+
+    pub(crate) fn sentinel() -> Self {
+        Self::watched_by(shared_sentinel())
+    }
+
+    /// On Redis servers of the caller's own.
+    pub(crate) fn watched_by(sentinel: &Sentinel) -> Self {
+        Self::at(sentinel.url(), sentinel.servers.iter().map(|server| server.url()).collect())
     }
 
     /// On a Redis of the caller's own.
     pub(crate) fn on(server: &RedisServer) -> Self {
-        Self { options: options(server.url.clone()), memory: None }
+        Self::at(server.url.clone(), vec![server.url.clone()])
+    }
+
+    fn at(url: String, servers: Vec<String>) -> Self {
+        Self { options: options(url), memory: None, servers }
     }
 
     /// Another empty one of the same kind, with other options.
     pub(crate) fn with(&self, change: impl FnOnce(&mut BackplaneOptions)) -> Self {
         let mut options = options(self.options.url.clone());
         change(&mut options);
-        Self { options, memory: self.memory.is_some().then(OnceLock::new) }
+        let memory = self.memory.is_some().then(OnceLock::new);
+        Self { options, memory, servers: self.servers.clone() }
     }
 
     /// The same with other limits of inboxes.
@@ -83,13 +104,20 @@ impl Fixture {
             assert!(memory.fence(gateway.id()));
             return;
         }
-        let client = ::redis::Client::open(self.options.url.as_str()).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let pattern = format!("{}:*", self.options.key_prefix);
-        let keys: Vec<String> =
-            ::redis::cmd("KEYS").arg(pattern).query_async(&mut connection).await.unwrap();
-        assert!(!keys.is_empty(), "a lease is somewhere among the keys");
-        ::redis::cmd("DEL").arg(keys).exec_async(&mut connection).await.unwrap();
+        let mut removed = 0;
+        for url in &self.servers {
+            let client = ::redis::Client::open(url.as_str()).unwrap();
+            let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+            let keys: Vec<String> =
+                ::redis::cmd("KEYS").arg(&pattern).query_async(&mut connection).await.unwrap();
+            for key in keys {
+                // A replica refuses: its master does it.
+                let done = ::redis::cmd("DEL").arg(key).exec_async(&mut connection).await;
+                removed += u32::from(done.is_ok());
+            }
+        }
+        assert!(removed > 0, "a lease is somewhere among the keys");
     }
 }
 

@@ -1,11 +1,14 @@
-//! One redis-server for all tests of this process.
+//! Redis servers for all tests of this process.
 
 use std::{
     io::{self, BufRead, BufReader},
     net::TcpListener,
     process::{Child, Command, Stdio},
     sync::OnceLock,
+    time::Duration,
 };
+
+use herald_e2e::Sentinel;
 
 /// A server that lives as long as this process: its keeper ends it when our end
 /// of the pipe closes, which the kernel sees to however this process ends.
@@ -62,4 +65,19 @@ impl RedisServer {
         keeper.wait().unwrap();
         None
     }
+}
+
+/// So long that nobody is taken for dead in a test that is about something else.
+const NEVER: Duration = Duration::from_secs(300);
+
+/// One for all tests of this process.
+pub(crate) fn shared_sentinel() -> &'static Sentinel {
+    static SENTINEL: OnceLock<Sentinel> = OnceLock::new();
+    SENTINEL.get_or_init(|| start(|| Sentinel::start(NEVER)))
+}
+
+/// Starts something that outlives the runtime of the test that needs it first.
+fn start<T: Send, F: Future<Output = anyhow::Result<T>>>(starting: impl FnOnce() -> F + Send) -> T {
+    let run = || tokio::runtime::Runtime::new().unwrap().block_on(starting()).unwrap();
+    std::thread::scope(|scope| scope.spawn(run).join().unwrap())
 }
