@@ -55,7 +55,8 @@ export function open(url: string, options: Options = {}): Herald {
 
   function renew(next: string | undefined): void {
     fixed = next;
-    if (socket.connected) socket.emit('herald:token', { token: next });
+    // A server that does not want it goes on with the old one, until that ends.
+    if (socket.connected) socket.emit('herald:token', { token: next }, ({ error }: any) => error && fail(error, error));
     else comeBack();
   }
 
@@ -86,7 +87,7 @@ export function open(url: string, options: Options = {}): Herald {
     },
   });
 
-  socket.onAny((event: string, info: any, meta: any, ack: unknown) => {
+  socket.onAny((event: string, info: any, meta: any, ack?: () => void) => {
     const of = stream;
     if (event === 'herald:ready') {
       // Who handed in a cursor stays there until the gap, if there is one, is handled.
@@ -119,7 +120,7 @@ export function open(url: string, options: Options = {}): Herald {
         }
         at.keep(of.ok && cursor, handled && id);
         // Acknowledged on another connection it could stand for another notice.
-        if (handled && of === stream && typeof ack === 'function') ack();
+        if (handled && of === stream) ack?.();
       });
     }
   });

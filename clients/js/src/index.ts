@@ -70,7 +70,8 @@ export interface Events {
   reconnecting: (info: { withinMs: number }) => unknown;
   /**
    * The token ends in that time; `renew` hands in a new one without reconnecting. Without a
-   * handler the token function, if there is one, is asked.
+   * handler the token function, if there is one, is asked. A token that the server does not take
+   * is an error with its code, and the session goes on until the old one ends.
    */
   tokenExpiring: (info: { inMs: number }, renew: (token: string) => void) => unknown;
   /** The session is registered. */

@@ -181,6 +181,17 @@ test('when the token ends a handler can hand in a new one', async () => {
   assert.equal((await socket.accept()).token, 'new');
 });
 
+test('a new token that the server does not take is told, and the client goes on', async () => {
+  const { herald, socket, errors } = start({ token: 'old' });
+  await socket.accept();
+  herald.renew('new');
+  socket.acknowledge({ ok: true, endsInMs: 60_000 });
+  assert.deepEqual(errors, []);
+  herald.renew('of somebody else');
+  socket.acknowledge({ error: 'token_other_user' });
+  assert.deepEqual(errors.map(({ code, final }) => [code, !!final]), [['token_other_user', false]]);
+});
+
 test('a handler stands in for the token function when the token ends', async () => {
   let asked = 0;
   const { herald, socket } = start({ token: () => `token ${++asked}` });

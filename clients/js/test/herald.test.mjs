@@ -323,20 +323,52 @@ test('a device that the server does not take is final', patient, async () => {
   assert.match(message, /device/);
 });
 
+const secret = 'a secret of at least thirty-two bytes';
+
+/** A token of this user that ends in so many seconds. */
+function jwt(sub, seconds) {
+  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  const exp = Math.floor(Date.now() / 1000) + seconds;
+  const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ sub, exp })}`;
+  return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
+}
+
+test('when the token ends, one with a token function stays and one with a text is let go', patient, async () => {
+  const strict = await server(
+    ...['--client-auth', 'jwt', '--jwt-secret', secret, '--jwt-leeway', '0', '--token-expiry-notice', '4s'],
+  );
+  try {
+    let asked = 0;
+    const renewing = client(() => jwt('alice', asked++ ? 600 : 7), {}, strict.port);
+    const fixed = client(jwt('alice', 7), {}, strict.port);
+    const told = [];
+    fixed.on('tokenExpiring', ({ inMs }) => told.push(inMs));
+    const ends = [[], []];
+    [renewing, fixed].forEach((device, i) => device.on('offline', (...why) => ends[i].push(why)));
+    const seen = collect(renewing);
+    await Promise.all([online(renewing), online(fixed)]);
+    await until(() => fixed.errors.some(({ final }) => final));
+    assert.equal(told.length, 1);
+    assert.ok(told[0] > 0 && told[0] <= 4_000, String(told));
+    // Its transport was closed, so it came back, and met the refusal.
+    assert.deepEqual(ends[1], [['transport close', true]]);
+    assert.equal(fixed.errors.at(-1).code, 'token_expired');
+    assert.equal(asked, 2);
+    await strict.send('alice', 1);
+    await until(() => seen.length === 1);
+    assert.deepEqual([ends[0], renewing.errors], [[], []]);
+  } finally {
+    await strict.stop();
+  }
+});
+
 test('a token that has expired is asked for once more', patient, async () => {
-  const secret = 'a secret of at least thirty-two bytes';
-  const jwt = (claims) => {
-    const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-    const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
-    return `${signed}.${createHmac('sha256', secret).update(signed).digest('base64url')}`;
-  };
-  const now = Math.floor(Date.now() / 1000);
   const strict = await server('--client-auth', 'jwt', '--jwt-secret', secret);
   try {
     const tokens = [];
     const device = client(
       async () => {
-        tokens.push(jwt({ sub: 'alice', exp: now + (tokens.length === 1 ? 600 : -600) }));
+        tokens.push(jwt('alice', tokens.length === 1 ? 600 : -600));
         return tokens.at(-1);
       },
       {},

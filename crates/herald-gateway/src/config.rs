@@ -1,16 +1,18 @@
 //! The gateway's options.
 
+mod clients;
+
 use std::{net::SocketAddr, time::Duration};
 
 use herald_backplane::BackplaneOptions;
 use herald_core::{ConnectionLimits, GatewayName, Namespace};
 use herald_service::{
     backplane_options,
-    config::{ByteSize, Reader, Value},
+    config::{ByteSize, Reader},
 };
 
 use crate::{
-    auth::{AuthOptions, JwtOptions, MIN_SECRET_BYTES},
+    auth::AuthOptions,
     edge::{EdgeOptions, EngineOptions, Origins},
 };
 
@@ -30,6 +32,8 @@ pub struct GatewayOptions {
     pub namespaces: Vec<Namespace>,
     /// How clients are authenticated.
     pub auth: AuthOptions,
+    /// How long before its token's end a client is told.
+    pub token_expiry_notice: Duration,
     /// What one client may ask of the gateway.
     pub limits: ConnectionLimits,
     /// Web pages that may connect.
@@ -48,29 +52,6 @@ pub struct GatewayOptions {
     pub drain_rate: u32,
     /// The backplane, which [`Gateway::bind`](crate::Gateway::bind) is given already open.
     pub backplane: BackplaneOptions,
-}
-
-/// `HERALD_CLIENT_AUTH`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ClientAuth {
-    Jwt,
-    Insecure,
-}
-
-impl Value for ClientAuth {
-    const PLACEHOLDER: &'static str = "jwt|insecure";
-    const EXPECTED: &'static str =
-        "`jwt`, or for development `insecure` (the token is the user id)";
-    const EXAMPLE: &'static str = "jwt";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "jwt" => Ok(Self::Jwt),
-            "insecure" => Ok(Self::Insecure),
-            "webhook" => Err("is not supported yet".into()),
-            _ => Err("is no way to authenticate".into()),
-        }
-    }
 }
 
 impl GatewayOptions {
@@ -116,7 +97,7 @@ impl GatewayOptions {
                 "https://app.example.com",
             )
             .default("*");
-        let auth = auth(r, listen);
+        let (auth, token_expiry_notice) = clients::read(r, listen);
         let limits = limits(r);
 
         r.group("Connections");
@@ -189,6 +170,7 @@ impl GatewayOptions {
             admin_listen: Some(admin_listen),
             namespaces,
             auth,
+            token_expiry_notice,
             limits,
             origins,
             engine,
@@ -207,58 +189,6 @@ impl GatewayOptions {
         let fallback = || GatewayName::new(format!("gateway:{port}"));
         let made = || default().or_else(|_| fallback()).expect("a short text is a name");
         self.name.clone().unwrap_or_else(made)
-    }
-}
-
-fn auth(r: &mut Reader, listen: SocketAddr) -> AuthOptions {
-    r.group("Clients");
-    let method = r.option("HERALD_CLIENT_AUTH", "How clients say who they are").required();
-    let secret = r
-        .secret(
-            "HERALD_JWT_SECRET",
-            "Secret that clients' tokens are signed with (HS256), with `jwt`",
-        )
-        .ensure(|secret| match secret.expose().len() {
-            length if length < MIN_SECRET_BYTES => Err(format!(
-                "has {length} bytes, fewer than the {MIN_SECRET_BYTES} that HS256 needs"
-            )),
-            _ => Ok(()),
-        })
-        .optional();
-    let user_claim = r
-        .option("HERALD_JWT_USER_CLAIM", "The claim that holds the user id")
-        .example("sub")
-        .default("sub");
-    let leeway = r
-        .option("HERALD_JWT_LEEWAY", "How far the clocks of issuer and gateway may be apart")
-        .within(Duration::ZERO..=Duration::from_secs(600))
-        .default("30s");
-    let insecure_allowed: bool = r
-        .option(
-            "HERALD_ALLOW_INSECURE",
-            "Allow a service without authentication on a public address",
-        )
-        .default("false");
-    r.check(&["HERALD_CLIENT_AUTH", "HERALD_JWT_SECRET"], || match (method, &secret) {
-        (ClientAuth::Jwt, None) => Err("`jwt` needs the secret (or a file with it)".into()),
-        _ => Ok(()),
-    });
-    r.check(&["HERALD_CLIENT_AUTH", "HERALD_GATEWAY_LISTEN", "HERALD_ALLOW_INSECURE"], || {
-        let public = !listen.ip().is_loopback();
-        if method == ClientAuth::Insecure && public && !insecure_allowed {
-            return Err(format!(
-                "with `insecure` anybody can be any user, so {listen} is refused: listen on \
-                     127.0.0.1, or set HERALD_ALLOW_INSECURE=true"
-            ));
-        }
-        Ok(())
-    });
-    match (method, secret) {
-        (ClientAuth::Jwt, Some(secret)) => {
-            AuthOptions::Jwt(JwtOptions { secret, user_claim, leeway })
-        }
-        // Without a secret the reader has a fault, and these options are never used.
-        _ => AuthOptions::Insecure,
     }
 }
 
@@ -348,8 +278,28 @@ mod tests {
     #[test]
     fn the_way_to_authenticate_has_no_default() {
         assert!(fault(&[]).contains("HERALD_CLIENT_AUTH: is required"));
-        assert!(fault(&[("HERALD_CLIENT_AUTH", "webhook")]).contains("not supported yet"));
-        assert!(fault(&[("HERALD_CLIENT_AUTH", "jwt")]).contains("needs the secret"));
+        assert!(fault(&[("HERALD_CLIENT_AUTH", "webhook")]).contains("needs the URL to ask"));
+        assert!(fault(&[("HERALD_CLIENT_AUTH", "jwt")]).contains("needs a key"));
+    }
+
+    #[test]
+    fn keys_and_urls_are_checked_and_what_may_be_secret_is_not_shown() {
+        let jwt = ("HERALD_CLIENT_AUTH", "jwt");
+        let private = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----";
+        let text = fault(&[jwt, ("HERALD_JWT_PUBLIC_KEY", private)]);
+        assert!(text.contains("holds a private key") && !text.contains("c2VjcmV0"), "{text}");
+        for (url, reason) in [
+            ("ftp://host/keys", "does not begin with https:// or http://"),
+            ("https://user:hunter2@host/keys", "holds credentials"),
+            ("https://", "is no URL"),
+        ] {
+            let text = fault(&[jwt, ("HERALD_JWKS", url)]);
+            assert!(text.contains(reason) && !text.contains("hunter2"), "{text}");
+            let text = fault(&[("HERALD_CLIENT_AUTH", "webhook"), ("HERALD_AUTH_WEBHOOK", url)]);
+            assert!(text.contains(reason) && !text.contains("hunter2"), "{text}");
+        }
+        assert!(read(&[jwt, ("HERALD_JWKS", "https://login.example.com/jwks.json")]).is_ok());
+        assert!(read(&[jwt, ("HERALD_JWKS", "/etc/herald/jwks.json")]).is_ok());
     }
 
     #[test]

@@ -15,9 +15,7 @@ use std::{
 };
 
 use herald_backplane::Since;
-use herald_core::{
-    Cursor, Device, GatewayId, Namespace, SessionId, SessionRecord, Transport, UserId,
-};
+use herald_core::{Cursor, Device, GatewayId, Namespace, SessionId, SessionRecord, Transport};
 use serde_json::Value;
 use socketioxide::{
     SocketIo, TransportType,
@@ -27,12 +25,13 @@ use socketioxide::{
 };
 
 use crate::{
-    auth::AuthError,
+    auth::{AuthError, Denied, Identity},
     catch_up,
     context::Context,
     edge::{self, CloseReason},
     figures,
     handshake::{Beginning, Handshake, HandshakeError},
+    renewal,
     session::Session,
 };
 
@@ -47,6 +46,10 @@ const PUBLIC_ID_CHARS: usize = 6;
 /// Socket.IO turns into a connect_error; clients must not see that one, and do not once the
 /// engine has closed the session.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Why somebody is sent away, as a label.
+const BACKPLANE_AWAY: &str = "backplane_away";
+const DRAINING: &str = "draining";
 
 /// Serves `namespace`.
 pub(crate) fn install(io: &SocketIo, context: &Arc<Context>, namespace: &Namespace) {
@@ -67,7 +70,7 @@ pub(crate) fn install(io: &SocketIo, context: &Arc<Context>, namespace: &Namespa
 /// What the middleware found out.
 #[derive(Debug, Clone)]
 struct Admitted {
-    user: UserId,
+    identity: Identity,
     device: Option<Device>,
     since: Since,
     malformed: bool,
@@ -78,79 +81,82 @@ struct Admitted {
 enum Refused {
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
-    /// Nobody sees these two: the transport was closed before.
-    #[error("the backplane is away")]
-    BackplaneAway,
-    #[error("the gateway is draining")]
-    Draining,
+    /// What is needed for letting it in is away. Nobody sees it: the transport was closed before.
+    #[error("{0}")]
+    Away(&'static str),
+}
+
+impl From<AuthError> for Refused {
+    fn from(error: AuthError) -> Self {
+        Self::Handshake(error.into())
+    }
 }
 
 async fn admit(context: &Context, socket: &SocketRef, auth: Option<Value>) -> Result<(), Refused> {
-    if context.leaving.is_cancelled() {
-        figures::refusals("draining").increment(1);
-        return Err(send_away(context, socket, CloseReason::Draining, Refused::Draining).await);
-    }
-    let admitted = match identify(context, socket, auth) {
-        Ok((user, device, beginning)) => begin(context, user, device, beginning).await,
-        Err(error) => {
-            figures::refusals(error.code()).increment(1);
-            tracing::debug!(socket = public_id(socket), namespace = socket.ns(), %error, "client refused");
-            return Err(error.into());
+    let refused = match look_at(context, socket, auth).await {
+        Ok(admitted) => {
+            socket.extensions.insert(admitted);
+            return Ok(());
         }
+        Err(refused) => refused,
     };
-    let Some(admitted) = admitted else {
-        figures::refusals("backplane_away").increment(1);
-        let (reason, refused) = (CloseReason::Unregistered, Refused::BackplaneAway);
-        return Err(send_away(context, socket, reason, refused).await);
-    };
-    socket.extensions.insert(admitted);
-    Ok(())
+    match &refused {
+        Refused::Handshake(error) => {
+            figures::refusals(error.code()).increment(1);
+            tracing::debug!(
+                socket = public_id(socket),
+                namespace = socket.ns(),
+                code = error.code(),
+                reason = error.reason(),
+                "client refused"
+            );
+        }
+        Refused::Away(reason) => {
+            figures::refusals(reason).increment(1);
+            tracing::debug!(socket = public_id(socket), reason, "client sent away");
+            // No connect_error: the stock clients never try again after one.
+            context.transports.of(socket.id, socket.req_parts()).close(match *reason {
+                DRAINING => CloseReason::Draining,
+                BACKPLANE_AWAY => CloseReason::Unregistered,
+                _ => CloseReason::Unauthenticated,
+            });
+            tokio::time::sleep(LINGER).await;
+        }
+    }
+    Err(refused)
 }
 
-/// Closes the transport, for the client to come back. No connect_error: the stock clients never
-/// try again after one.
-async fn send_away(
-    context: &Context,
-    socket: &SocketRef,
-    reason: CloseReason,
-    refused: Refused,
-) -> Refused {
-    context.transports.of(socket.id, socket.req_parts()).close(reason);
-    tokio::time::sleep(LINGER).await;
-    refused
-}
-
-fn identify(
+/// Says who the client is and where its session begins.
+async fn look_at(
     context: &Context,
     socket: &SocketRef,
     auth: Option<Value>,
-) -> Result<(UserId, Option<Device>, Beginning), HandshakeError> {
+) -> Result<Admitted, Refused> {
+    if context.leaving.is_cancelled() {
+        return Err(Refused::Away(DRAINING));
+    }
     let parts = socket.req_parts();
     let auth = auth.ok_or(AuthError::Malformed)?;
     let handshake = Handshake::read(&auth, &parts.uri, edge::Handshake::of(parts))?;
-    let user = context.auth.authenticate(handshake.token.as_deref())?;
+    let identity = match context.auth.authenticate(handshake.token.as_deref()).await {
+        Ok(identity) => identity,
+        Err(Denied::Refused(error)) => return Err(error.into()),
+        Err(Denied::Away(reason)) => return Err(Refused::Away(reason)),
+    };
     let device = handshake.device()?;
-    let beginning = handshake.beginning(&user);
-    Ok((user, device, beginning))
-}
-
-/// Decides where the session begins; `None` when the backplane cannot be asked.
-async fn begin(
-    context: &Context,
-    user: UserId,
-    device: Option<Device>,
-    beginning: Beginning,
-) -> Option<Admitted> {
-    let port = context.lease.current()?;
+    let beginning = handshake.beginning(&identity.user);
     // Asked for in any case: it is also what tells whether there is any use in going on.
-    let tip = context.call(port.tip(&user)).await;
-    let tip = tip.inspect_err(|error| tracing::debug!(%error, "client sent away")).ok()?;
+    let port = context.lease.current().ok_or(Refused::Away(BACKPLANE_AWAY))?;
+    let tip = context.call(port.tip(&identity.user)).await.map_err(|error| {
+        tracing::debug!(%error, "an inbox's tip cannot be read");
+        Refused::Away(BACKPLANE_AWAY)
+    })?;
     let since = match beginning {
         Beginning::Now => tip.map_or(Since::Start, Since::After),
         Beginning::Start | Beginning::Malformed => Since::Start,
         Beginning::After(Cursor { epoch, place }) => Since::After(Cursor { epoch, place }),
     };
-    Some(Admitted { user, device, since, malformed: beginning == Beginning::Malformed })
+    Ok(Admitted { identity, device, since, malformed: beginning == Beginning::Malformed })
 }
 
 /// The client is connected. Nothing here waits: until the disconnect handler is there, a client
@@ -162,7 +168,7 @@ fn connected(context: &Arc<Context>, namespace: Namespace, socket: SocketRef) {
         debug_assert!(false, "a socket without its middleware's findings");
         return;
     };
-    let (of_handler, user) = (Arc::clone(context), admitted.user.clone());
+    let (of_handler, user) = (Arc::clone(context), admitted.identity.user.clone());
     socket.on_disconnect(move |reason: DisconnectReason| {
         if let Some(session) = of_handler.sessions.find(&user, id) {
             of_handler.depart(&session, reason_of(reason));
@@ -173,14 +179,16 @@ fn connected(context: &Arc<Context>, namespace: Namespace, socket: SocketRef) {
     socket.extensions.insert(id);
 
     let session = Arc::new(Session::new(
-        admitted.user,
+        admitted.identity,
         record(context, id, namespace, admitted.device, &socket),
         admitted.since,
         admitted.malformed,
         socket.clone(),
         context.transports.of(socket.id, socket.req_parts()),
     ));
+    renewal::listen(context, &session, &socket);
     context.sessions.insert(Arc::clone(&session));
+    context.expiries.watch(&session);
     // The handler may have run before there was anything to take out.
     if !socket.connected() {
         context.depart(&session, "early");

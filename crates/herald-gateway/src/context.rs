@@ -15,6 +15,7 @@ use crate::{
     delivery::Doubt,
     departures::Departures,
     edge::Transports,
+    expiry::Expiries,
     figures::{self, Figures},
     lease::Lease,
     session::Session,
@@ -38,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) clock: Clock,
     pub(crate) transports: Transports,
     pub(crate) auth: Authenticator,
+    /// When which session's token ends.
+    pub(crate) expiries: Expiries,
     pub(crate) figures: Figures,
     /// For the first read of a session.
     pub(crate) registrations: Semaphore,
@@ -74,6 +77,7 @@ impl Context {
             health: backplane.health(),
             clock: backplane.clock(),
             transports,
+            expiries: Expiries::new(auth.expiry_notice()),
             auth,
             figures: Figures::new(),
             registrations: Semaphore::new(READS),
@@ -140,6 +144,7 @@ impl Context {
             figures::disconnects(reason).increment(1);
         }
         session.leave(&self.figures);
+        self.expiries.forget(session.id());
         if session.may_be_registered() {
             self.departures.push(session);
         }

@@ -86,6 +86,12 @@ struct ReconnectEvent {
     within_ms: u64,
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TokenExpiringEvent {
+    in_ms: u64,
+}
+
 impl<'a> Packet<'a> {
     pub(crate) fn new(notice: &'a Notice, place: Place) -> Self {
         Self {
@@ -206,6 +212,12 @@ pub(crate) fn gap(socket: &SocketRef, user: &UserId, gap: &Gap) -> Outcome {
 pub(crate) fn reconnect(socket: &SocketRef, within: Duration) -> Outcome {
     let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
     outcome(&socket.emit("herald:reconnect", &ReconnectEvent { within_ms }))
+}
+
+/// Tells a client that its token, and its session with it, ends.
+pub(crate) fn token_expiring(socket: &SocketRef, left: Duration) -> Outcome {
+    let in_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+    outcome(&socket.emit("herald:token-expiring", &TokenExpiringEvent { in_ms }))
 }
 
 fn outcome(sent: &Result<(), SendError>) -> Outcome {

@@ -4,8 +4,13 @@
 //! |---|---|---|
 //! | `herald_gateway_sessions` | `namespace` | sessions now |
 //! | `herald_gateway_connects_total` | `namespace` | sessions that were registered |
-//! | `herald_gateway_connects_refused_total` | `reason` | namespaces refused: a code of [`AuthError`](crate::auth::AuthError), `device`, `backplane_away`, `draining`, `unregistered` |
+//! | `herald_gateway_connects_refused_total` | `reason` | namespaces refused: a code of [`AuthError`](crate::auth::AuthError), `device`, or in ways that clients come back from: `backplane_away`, `draining`, `jwks_away`, `webhook_away`, `unregistered` |
 //! | `herald_gateway_disconnects_total` | `reason` | sessions that ended: Socket.IO's reasons, `draining` for those sent elsewhere, `early` before anything was sent, `lost` for those found gone |
+//! | `herald_gateway_token_renewals_total` | `outcome` | new tokens of sessions that live: `renewed`, or why not |
+//! | `herald_gateway_jwks_reads_total` | `outcome` | readings of the issuer's keys: `ok`, `failed` (the keys stay as they are) |
+//! | `herald_gateway_jwks_keys` | | the issuer's usable keys |
+//! | `herald_gateway_jwks_read_timestamp_seconds` | | when they were last read, since 1970 |
+//! | `herald_gateway_webhook_total` | `outcome` | tokens that the webhook `accepted` or `refused`, was `away` for, or whose answer was `cached` |
 //! | `herald_gateway_announced_total` | | notices heard of on the channel |
 //! | `herald_gateway_strays_total` | | those of users without a session here (any more) |
 //! | `herald_gateway_emitted_total` | `way` | notices given to sockets: `live`, `repaired` (read from the inbox after a doubt), `replayed` (read because the client connected), `volatile` (in no inbox) |
@@ -34,7 +39,7 @@ use metrics::{
     gauge, histogram,
 };
 
-use crate::{audit::Cause, delivery::Doubt};
+use crate::{audit::Cause, delivery::Doubt, expiry::now_ms};
 
 /// Handles to the figures of hot paths; the rest is looked up where it happens.
 #[derive(Clone)]
@@ -123,6 +128,28 @@ pub(crate) fn disconnects(reason: &'static str) -> Counter {
     counter!("herald_gateway_disconnects_total", "reason" => reason)
 }
 
+/// New tokens of sessions that live.
+pub(crate) fn renewals(outcome: &'static str) -> Counter {
+    counter!("herald_gateway_token_renewals_total", "outcome" => outcome)
+}
+
+/// The issuer's keys were read.
+pub(crate) fn jwks_read(keys: usize) {
+    counter!("herald_gateway_jwks_reads_total", "outcome" => "ok").increment(1);
+    gauge!("herald_gateway_jwks_keys").set(keys as f64);
+    gauge!("herald_gateway_jwks_read_timestamp_seconds").set(now_ms() as f64 / 1000.0);
+}
+
+/// They could not be read.
+pub(crate) fn jwks_failed() {
+    counter!("herald_gateway_jwks_reads_total", "outcome" => "failed").increment(1);
+}
+
+/// Tokens that the webhook was to be asked for.
+pub(crate) fn webhook(outcome: &'static str) -> Counter {
+    counter!("herald_gateway_webhook_total", "outcome" => outcome)
+}
+
 /// Sessions that had to read.
 pub(crate) fn doubts(reason: Doubt) -> Counter {
     counter!("herald_gateway_doubts_total", "reason" => reason.as_str())
@@ -153,6 +180,15 @@ fn describe() {
     describe_counter!("herald_gateway_connects_total", "Sessions registered");
     describe_counter!("herald_gateway_connects_refused_total", "Namespaces refused to clients");
     describe_counter!("herald_gateway_disconnects_total", "Sessions that ended");
+    describe_counter!("herald_gateway_token_renewals_total", "New tokens of sessions that live");
+    describe_counter!("herald_gateway_jwks_reads_total", "Readings of the issuer's keys");
+    describe_gauge!("herald_gateway_jwks_keys", "Usable keys of the issuer");
+    describe_gauge!(
+        "herald_gateway_jwks_read_timestamp_seconds",
+        Unit::Seconds,
+        "When the issuer's keys were last read"
+    );
+    describe_counter!("herald_gateway_webhook_total", "Tokens that the webhook was asked for");
     describe_counter!("herald_gateway_announced_total", "Notices heard of on the channel");
     describe_counter!(
         "herald_gateway_strays_total",

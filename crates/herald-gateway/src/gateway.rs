@@ -15,7 +15,7 @@ use crate::{
     context::Context,
     departures,
     edge::{self, Admission, Refusal, RouterOptions, Transports, engine},
-    lease, shutdown, sweep,
+    expiry, lease, shutdown, sweep,
 };
 
 /// How long a client may take for sending the body of a request.
@@ -95,6 +95,7 @@ impl Gateway {
             backplane: process.readiness.condition("backplane"),
             lease: lease_condition.clone(),
         };
+        let keys = process.readiness.condition("client keys");
         let admin = admin.map(|bound| {
             AdminPort::serve(bound, process.readiness.clone(), process.metrics.clone())
         });
@@ -106,7 +107,11 @@ impl Gateway {
             name,
             &backplane,
             transports.clone(),
-            Authenticator::new(&options.auth, options.limits.token_bytes),
+            Authenticator::new(
+                &options.auth,
+                options.limits.token_bytes,
+                options.token_expiry_notice,
+            ),
             options.backplane.call_deadline,
             broadcasts,
             options.slow_socket_timeout,
@@ -131,6 +136,8 @@ impl Gateway {
         );
         let edge = edge::serve(clients.listener, router, options.edge.clone())?;
         context.spawn(lease::watch_over(Arc::clone(&context), admission.clone(), conditions));
+        let parts = Arc::clone(&context);
+        context.spawn(async move { parts.auth.keep_fresh(&keys).await });
         context.spawn(tell_risks(Arc::clone(&context), backplane.clone()));
 
         let first = lease::first(&context, &backplane, &lease_condition);
@@ -169,6 +176,8 @@ fn look_after_sessions(context: &Arc<Context>, audit_interval: Duration) {
     context.spawn(async move { departures::run(&parts).await });
     let parts = Arc::clone(context);
     context.spawn(async move { sweep::run(&parts).await });
+    let parts = Arc::clone(context);
+    context.spawn(async move { expiry::run(&parts).await });
     let parts = Arc::clone(context);
     context.spawn(async move { audit::run(&parts, audit_interval).await });
 }

@@ -45,6 +45,14 @@ pub(crate) enum HandshakeError {
 }
 
 impl HandshakeError {
+    /// What is wrong, for the log; nothing that the client sent is in it.
+    pub(crate) fn reason(&self) -> String {
+        match self {
+            Self::Auth(error) => error.to_string(),
+            Self::Device(_) | Self::DeviceType => self.to_string(),
+        }
+    }
+
     /// The reason as a label.
     pub(crate) fn code(&self) -> &'static str {
         match self {

@@ -14,10 +14,12 @@ use herald_core::{Cursor, GapReason, SessionId, SessionRecord, UserId};
 use socketioxide::{extract::SocketRef, socket::Sid};
 
 use crate::{
+    auth::Identity,
     broadcast,
     delivery::{Delivery, Doubt, Gap, Next, Verdict},
     edge::{CloseReason, Transport},
     emit::{self, Outcome, Packet, VolatilePacket},
+    expiry::now_ms,
     figures::{self, Figures},
 };
 
@@ -29,6 +31,18 @@ pub(crate) struct Session {
     socket: SocketRef,
     transport: Transport,
     flow: Mutex<Flow>,
+    token: Mutex<Token>,
+}
+
+/// What is known of the token that the session stands on.
+#[derive(Debug)]
+struct Token {
+    /// When it ends, in milliseconds since 1970.
+    ends_at_ms: Option<u64>,
+    /// The client was told that it will.
+    told: bool,
+    /// Another one is being looked at.
+    renewing: bool,
 }
 
 #[derive(Debug)]
@@ -96,7 +110,7 @@ pub(crate) enum Progress {
 impl Session {
     /// A session that is new here and will be registered by the catch-up that its maker starts.
     pub(crate) fn new(
-        user: UserId,
+        identity: Identity,
         record: SessionRecord,
         since: Since,
         malformed: bool,
@@ -104,7 +118,7 @@ impl Session {
         transport: Transport,
     ) -> Self {
         Self {
-            user,
+            user: identity.user,
             record,
             socket,
             transport,
@@ -117,6 +131,11 @@ impl Session {
                 catching_up: true,
                 lagging: false,
                 gone: false,
+            }),
+            token: Mutex::new(Token {
+                ends_at_ms: identity.ends_at_ms,
+                told: false,
+                renewing: false,
             }),
         }
     }
@@ -165,6 +184,42 @@ impl Session {
         let found = self.socket.local().get_socket(self.socket.id);
         found.is_some_and(|found| found.extensions.get() == Some(self.id()))
             && self.socket.connected()
+    }
+
+    /// How long the session's token is good for; `None` if it does not end.
+    pub(crate) fn token_left(&self) -> Option<Duration> {
+        let ends = self.token().ends_at_ms?;
+        Some(Duration::from_millis(ends.saturating_sub(now_ms())))
+    }
+
+    /// Tells the client, once for a token, that it ends. `Full`: not yet, for another reason too.
+    pub(crate) fn tell_expiring(&self, left: Duration) -> Outcome {
+        if self.token().told {
+            return Outcome::Taken;
+        }
+        let flow = self.lock();
+        if matches!(flow.stage, Stage::New { .. }) || !flow.waiting.is_empty() {
+            return Outcome::Full;
+        }
+        let outcome = emit::token_expiring(&self.socket, left);
+        self.token().told |= outcome == Outcome::Taken;
+        outcome
+    }
+
+    /// Whether a new token may be looked at now: one at a time. It ends with
+    /// [`renewed`](Self::renewed).
+    pub(crate) fn begin_renewal(&self) -> bool {
+        !std::mem::replace(&mut self.token().renewing, true)
+    }
+
+    /// A token was looked at; if it is the user's, the session stands on it from now on.
+    pub(crate) fn renewed(&self, identity: Option<&Identity>) {
+        let mut token = self.token();
+        token.renewing = false;
+        if let Some(identity) = identity {
+            token.ends_at_ms = identity.ends_at_ms;
+            token.told = false;
+        }
     }
 
     /// An announcement has come in. If the answer is a doubt, a catch-up is to be started.
@@ -427,6 +482,10 @@ impl Session {
     /// Whether the registry may know of the session.
     pub(crate) fn may_be_registered(&self) -> bool {
         self.lock().attempted
+    }
+
+    fn token(&self) -> MutexGuard<'_, Token> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Flow> {

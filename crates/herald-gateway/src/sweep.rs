@@ -79,7 +79,7 @@ mod tests {
             GatewayName::new("test").unwrap(),
             backplane,
             transports.clone(),
-            Authenticator::new(&AuthOptions::Insecure, 100),
+            Authenticator::new(&AuthOptions::Insecure, 100, SOON),
             Duration::from_secs(1),
             crate::broadcast::Broadcasts::new().0,
             SOON,

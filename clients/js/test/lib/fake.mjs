@@ -47,6 +47,7 @@ class FakeSocket extends EventEmitter {
 
   emit(event, ...args) {
     if (['connect', 'disconnect', 'connect_error'].includes(event)) return super.emit(event, ...args);
+    this.acknowledge = typeof args.at(-1) === 'function' ? args.pop() : undefined;
     this.calls.push([event, ...args]);
     return this;
   }

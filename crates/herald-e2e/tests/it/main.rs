@@ -1,6 +1,7 @@
 //! End-to-end tests, by theme. Each has processes of its own; see `herald_e2e::Sandbox`.
 
 mod abuse;
+mod access;
 mod bad_input;
 mod chaos;
 mod cursor;

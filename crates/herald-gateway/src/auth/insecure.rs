@@ -2,8 +2,9 @@
 
 use herald_core::UserId;
 
-use super::AuthError;
+use super::{AuthError, Identity};
 
-pub(super) fn authenticate(token: &str) -> Result<UserId, AuthError> {
-    UserId::new(token).map_err(AuthError::User)
+pub(super) fn authenticate(token: &str) -> Result<Identity, AuthError> {
+    let user = UserId::new(token).map_err(AuthError::User)?;
+    Ok(Identity { user, ends_at_ms: None })
 }

@@ -1,6 +1,6 @@
-//! JSON Web Tokens signed with HS256.
+//! JSON Web Tokens.
 
-use std::time::Duration;
+use std::{str::FromStr as _, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use herald_core::UserId;
@@ -9,20 +9,48 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, errors::ErrorKind};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::AuthError;
+use super::{
+    AuthError, Denied, Identity,
+    jwks::{Found, Jwks, JwksOptions},
+    keys::{ALGORITHMS, Key, KeySet},
+};
+use crate::expiry::now_ms;
 
 /// A shorter secret can be found by trying (RFC 7518, 3.2: at least the size of the hash).
 pub const MIN_SECRET_BYTES: usize = 32;
 
-/// How JSON Web Tokens are verified.
+/// A public key that clients' tokens are verified with.
+#[derive(Debug, Clone)]
+pub struct PublicKey(Key);
+
+impl PublicKey {
+    /// Reads a key in PEM: RSA of 2048 to 8192 bits (for RS256), P-256 (ES256) or Ed25519 (EdDSA).
+    ///
+    /// # Errors
+    /// What is wrong with it; the text itself is not in the error.
+    pub fn from_pem(pem: &str) -> Result<Self, &'static str> {
+        Key::pem(pem).map(Self)
+    }
+}
+
+/// How JSON Web Tokens are verified. At least one of the keys has to be there; with several, a
+/// token of any of them is accepted.
 ///
-/// HS256 is the only algorithm, whatever a token's header asks for. `exp` is required, `nbf` is
-/// heeded when there; issuer and audience are not looked at, so the secret must be one that only
-/// tokens for Herald are signed with.
+/// `exp` is required, `nbf` is heeded when there.
 #[derive(Debug, Clone)]
 pub struct JwtOptions {
-    /// The shared secret, at least [`MIN_SECRET_BYTES`] long.
-    pub secret: Secret,
+    /// A shared secret, at least [`MIN_SECRET_BYTES`] long: for HS256, from 48 bytes on for HS384
+    /// too, from 64 bytes on for HS512.
+    pub secret: Option<Secret>,
+    /// The issuer's public key.
+    pub public_key: Option<PublicKey>,
+    /// Where the issuer publishes its keys.
+    pub jwks: Option<JwksOptions>,
+    /// Accepted `iss`; if empty, `iss` is not looked at.
+    pub issuers: Vec<String>,
+    /// Accepted `aud`, one of which a token has to have; if empty, `aud` is not looked at, so the
+    /// keys must be ones that only tokens for Herald are signed with.
+    pub audiences: Vec<String>,
     /// The claim that holds the user id, a text.
     pub user_claim: String,
     /// How far the clocks of issuer and gateway may be apart.
@@ -32,173 +60,168 @@ pub struct JwtOptions {
 /// Verifies tokens.
 #[derive(Debug)]
 pub(super) struct Jwt {
-    key: DecodingKey,
-    validation: Validation,
+    own: KeySet,
+    pub(super) jwks: Option<Jwks>,
+    /// One for each algorithm, which it alone accepts.
+    validations: Vec<Validation>,
+    leeway: Duration,
     user_claim: String,
+}
+
+/// What a token says of itself.
+struct Header {
+    algorithm: Algorithm,
+    kid: Option<String>,
 }
 
 impl Jwt {
     pub(super) fn new(options: &JwtOptions) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.leeway = options.leeway.as_secs();
-        validation.validate_nbf = true;
-        validation.validate_aud = false;
+        let mut validation = Validation {
+            leeway: options.leeway.as_secs(),
+            validate_nbf: true,
+            validate_aud: !options.audiences.is_empty(),
+            ..Validation::default()
+        };
+        if !options.audiences.is_empty() {
+            validation.set_audience(&options.audiences);
+            // Without this the library accepts a token that has none.
+            validation.required_spec_claims.insert("aud".into());
+        }
+        if !options.issuers.is_empty() {
+            validation.set_issuer(&options.issuers);
+            validation.required_spec_claims.insert("iss".into());
+        }
+        let secret = options.secret.as_ref().map(Key::secret);
+        let public = options.public_key.as_ref().map(|PublicKey(key)| key.clone());
         Self {
-            key: DecodingKey::from_secret(options.secret.expose().as_bytes()),
-            validation,
+            own: KeySet::new(secret.into_iter().chain(public).collect()),
+            jwks: options.jwks.clone().map(Jwks::new),
+            validations: ALGORITHMS
+                .into_iter()
+                .map(|algorithm| Validation { algorithms: vec![algorithm], ..validation.clone() })
+                .collect(),
+            leeway: options.leeway,
             user_claim: options.user_claim.clone(),
         }
     }
 
-    pub(super) fn authenticate(&self, token: &str) -> Result<UserId, AuthError> {
-        check_header(token)?;
-        let claims: Value = jsonwebtoken::decode(token, &self.key, &self.validation)
+    /// Who the token is of. Waits only for a key that is not known yet.
+    pub(super) async fn authenticate(&self, token: &str) -> Result<Identity, Denied> {
+        let header = read_header(token)?;
+        let own = self.verify(token, &header, &self.own);
+        let Some(jwks) = self.jwks.as_ref().filter(|_| !is_shared(header.algorithm)) else {
+            return Ok(own.unwrap_or(Err(AuthError::Algorithm))?);
+        };
+        match own {
+            // Another key of the same kind may be in the JWKS.
+            None | Some(Err(AuthError::Signature)) => {}
+            Some(verified) => return Ok(verified?),
+        }
+        let keys = match jwks.keys_for(header.kid.as_deref()).await {
+            Found::Keys(keys) => keys,
+            Found::Unknown => return Err(AuthError::Key.into()),
+            Found::Away => return Err(Denied::Away("jwks_away")),
+        };
+        let verified = self.verify(token, &header, &keys).or(own);
+        Ok(verified.unwrap_or(Err(AuthError::Algorithm))?)
+    }
+
+    /// Verifies with the keys of a set that fit; `None` when none does.
+    fn verify(
+        &self,
+        token: &str,
+        header: &Header,
+        keys: &KeySet,
+    ) -> Option<Result<Identity, AuthError>> {
+        let accepts = |of: &&Validation| of.algorithms.contains(&header.algorithm);
+        let validation = self.validations.iter().find(accepts)?;
+        let mut verified = None;
+        for key in keys.fitting(header.algorithm, header.kid.as_deref()) {
+            verified = Some(self.verify_with(token, key, validation));
+            if verified != Some(Err(AuthError::Signature)) {
+                break;
+            }
+        }
+        verified
+    }
+
+    fn verify_with(
+        &self,
+        token: &str,
+        key: &DecodingKey,
+        validation: &Validation,
+    ) -> Result<Identity, AuthError> {
+        let claims: Value = jsonwebtoken::decode(token, key, validation)
             .map_err(|error| refusal(error.kind()))?
             .claims;
-        match claims.get(&self.user_claim) {
-            Some(Value::String(user)) => UserId::new(user).map_err(AuthError::User),
-            _ => Err(AuthError::NoUser),
+        let user = match claims.get(&self.user_claim) {
+            Some(Value::String(user)) => UserId::new(user).map_err(AuthError::User)?,
+            _ => return Err(AuthError::NoUser),
+        };
+        let ms = |name: &str| {
+            let seconds = claims.get(name)?.as_f64().filter(|seconds| *seconds >= 0.0)?;
+            // Saturates: some issuers mean "never" by a very large number.
+            Some((seconds * 1000.0) as u64)
+        };
+        let leeway_ms = u64::try_from(self.leeway.as_millis()).unwrap_or(u64::MAX);
+        let ends_at_ms = ms("exp").map(|exp| exp.saturating_add(leeway_ms));
+        // The library grants the whole of the last second. A session that is closed at its token's
+        // end must not be let in again with it.
+        if ends_at_ms.is_some_and(|ends| ends <= now_ms()) {
+            return Err(AuthError::Expired);
         }
+        Ok(Identity { user, ends_at_ms })
     }
 }
 
 /// Looks at the header before the library does, which has no error that tells an algorithm it
-/// does not know (`none`) from a header that is no JSON.
-fn check_header(token: &str) -> Result<(), AuthError> {
+/// does not know (`none`) from a header that is no JSON, and overlooks `crit`.
+fn read_header(token: &str) -> Result<Header, AuthError> {
     #[derive(Deserialize)]
-    struct Header {
+    struct Raw {
         alg: String,
+        kid: Option<String>,
+        crit: Option<Value>,
     }
     let parts: Vec<&str> = token.splitn(4, '.').collect();
     let [header, _, _] = parts[..] else {
         return Err(AuthError::Malformed);
     };
     let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| AuthError::Malformed)?;
-    let header: Header = serde_json::from_slice(&header).map_err(|_| AuthError::Malformed)?;
-    if header.alg == "HS256" { Ok(()) } else { Err(AuthError::Algorithm) }
+    let header: Raw = serde_json::from_slice(&header).map_err(|_| AuthError::Malformed)?;
+    if header.crit.is_some() {
+        // Who does not know an extension that is critical must refuse (RFC 7515, 4.1.11).
+        return Err(AuthError::Malformed);
+    }
+    let algorithm = Algorithm::from_str(&header.alg).map_err(|_| AuthError::Algorithm)?;
+    Ok(Header { algorithm, kid: header.kid })
+}
+
+/// Whether tokens of this algorithm are signed with a shared secret.
+fn is_shared(algorithm: Algorithm) -> bool {
+    matches!(algorithm, Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512)
 }
 
 fn refusal(kind: &ErrorKind) -> AuthError {
+    let of_claim = |claim: &str| match claim {
+        "exp" => AuthError::NoExpiry,
+        "iss" => AuthError::Issuer,
+        "aud" => AuthError::Audience,
+        _ => AuthError::Malformed,
+    };
     match kind {
         ErrorKind::InvalidSignature => AuthError::Signature,
         ErrorKind::ExpiredSignature => AuthError::Expired,
         ErrorKind::ImmatureSignature => AuthError::NotYetValid,
-        ErrorKind::MissingRequiredClaim(_) => AuthError::NoExpiry,
-        ErrorKind::InvalidClaimFormat(claim) if claim == "exp" => AuthError::NoExpiry,
+        ErrorKind::InvalidIssuer => AuthError::Issuer,
+        ErrorKind::InvalidAudience => AuthError::Audience,
+        ErrorKind::MissingRequiredClaim(claim) | ErrorKind::InvalidClaimFormat(claim) => {
+            of_claim(claim)
+        }
         ErrorKind::InvalidAlgorithm => AuthError::Algorithm,
         _ => AuthError::Malformed,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use jsonwebtoken::{EncodingKey, Header, encode};
-    use serde_json::json;
-
-    use super::*;
-
-    const SECRET: &str = "0123456789abcdef0123456789abcdef";
-
-    fn jwt(user_claim: &str) -> Jwt {
-        Jwt::new(&JwtOptions {
-            secret: Secret::new(SECRET),
-            user_claim: user_claim.to_owned(),
-            leeway: Duration::from_secs(30),
-        })
-    }
-
-    fn signed(header: &Header, claims: &Value, secret: &str) -> String {
-        encode(header, claims, &EncodingKey::from_secret(secret.as_bytes())).unwrap()
-    }
-
-    fn hs256(claims: &Value) -> String {
-        signed(&Header::default(), claims, SECRET)
-    }
-
-    fn now() -> u64 {
-        jsonwebtoken::get_current_timestamp()
-    }
-
-    fn code(token: &str) -> &'static str {
-        jwt("sub").authenticate(token).unwrap_err().code()
-    }
-
-    #[test]
-    fn a_valid_token_names_its_user() {
-        let token = hs256(&json!({"sub": "alice", "exp": now() + 60, "aud": "any", "iss": "any"}));
-        assert_eq!(jwt("sub").authenticate(&token).unwrap().as_str(), "alice");
-        let token = hs256(&json!({"user_id": "{t} bob", "exp": now() + 60, "nbf": now()}));
-        assert_eq!(jwt("user_id").authenticate(&token).unwrap().as_str(), "{t} bob");
-    }
-
-    #[test]
-    fn the_leeway_is_granted_on_both_ends_and_no_more() {
-        let valid = |claims| jwt("sub").authenticate(&hs256(&claims));
-        assert!(valid(json!({"sub": "a", "exp": now() - 20})).is_ok());
-        assert!(valid(json!({"sub": "a", "exp": now() + 60, "nbf": now() + 20})).is_ok());
-        let expired = valid(json!({"sub": "a", "exp": now() - 40}));
-        assert_eq!(expired, Err(AuthError::Expired));
-        let early = valid(json!({"sub": "a", "exp": now() + 60, "nbf": now() + 60}));
-        assert_eq!(early, Err(AuthError::NotYetValid));
-    }
-
-    #[test]
-    fn an_expiry_is_required_and_must_be_a_number() {
-        for exp in [json!(null), json!("soon"), json!(-5), json!({})] {
-            assert_eq!(code(&hs256(&json!({"sub": "alice", "exp": exp}))), "token_no_expiry");
-        }
-        assert_eq!(code(&hs256(&json!({"sub": "alice"}))), "token_no_expiry");
-    }
-
-    #[test]
-    fn the_user_must_be_a_text_and_valid() {
-        let exp = now() + 60;
-        for user in [json!(null), json!(42), json!(""), json!("a\nb")] {
-            assert_eq!(code(&hs256(&json!({"sub": user, "exp": exp}))), "token_user");
-        }
-        let long = "u".repeat(129);
-        assert_eq!(code(&hs256(&json!({"sub": long, "exp": exp}))), "token_user");
-        assert_eq!(code(&hs256(&json!({"exp": exp}))), "token_user");
-    }
-
-    #[test]
-    fn another_algorithm_is_refused_even_with_our_secret() {
-        let claims = json!({"sub": "alice", "exp": now() + 60});
-        for algorithm in [Algorithm::HS384, Algorithm::HS512] {
-            assert_eq!(code(&signed(&Header::new(algorithm), &claims, SECRET)), "token_algorithm");
-        }
-        let part = |json: &Value| URL_SAFE_NO_PAD.encode(json.to_string());
-        for alg in ["none", "None", "RS256", "hs256", "X"] {
-            let header = json!({"alg": alg, "typ": "JWT"});
-            let unsigned = format!("{}.{}.", part(&header), part(&claims));
-            assert_eq!(code(&unsigned), "token_algorithm", "{alg}");
-        }
-    }
-
-    #[test]
-    fn a_foreign_or_changed_signature_is_refused() {
-        let claims = json!({"sub": "alice", "exp": now() + 60});
-        let foreign = signed(&Header::default(), &claims, "another secret, also 32 bytes long");
-        assert_eq!(code(&foreign), "token_signature");
-        let token = hs256(&claims);
-        let (head, signature) = token.rsplit_once('.').unwrap();
-        assert_eq!(code(&format!("{head}.")), "token_signature");
-        let (header, _) = head.split_once('.').unwrap();
-        let other = URL_SAFE_NO_PAD.encode(json!({"sub": "bob", "exp": now() + 60}).to_string());
-        assert_eq!(code(&format!("{header}.{other}.{signature}")), "token_signature");
-    }
-
-    #[test]
-    fn what_is_no_token_is_malformed() {
-        let token = hs256(&json!({"sub": "alice", "exp": now() + 60}));
-        let (head, _) = token.rsplit_once('.').unwrap();
-        for bad in ["x", "..", "a.b.c", "{}", "é.é.é", head, &format!("{token}.x"), "e30.e30.e30"]
-        {
-            assert_eq!(code(bad), "token_malformed", "{bad}");
-        }
-        assert_eq!(code(&format!("{head}.?")), "token_malformed");
-        let key = EncodingKey::from_secret(SECRET.as_bytes());
-        let list = encode(&Header::default(), &json!([1]), &key).unwrap();
-        assert_ne!(code(&list), "", "claims that are no object are refused too");
-    }
-}
+mod tests;

@@ -23,10 +23,12 @@ pub enum CloseReason {
     Draining = 6,
     /// The gateway stops.
     Shutdown = 7,
+    /// Who could say whose the client's token is cannot be asked.
+    Unauthenticated = 8,
 }
 
 impl CloseReason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Kicked,
         Self::Evicted,
         Self::Lagging,
@@ -34,6 +36,7 @@ impl CloseReason {
         Self::Unregistered,
         Self::Draining,
         Self::Shutdown,
+        Self::Unauthenticated,
     ];
 
     /// The reason as a metric label and log field.
@@ -47,6 +50,7 @@ impl CloseReason {
             Self::Unregistered => "unregistered",
             Self::Draining => "draining",
             Self::Shutdown => "shutdown",
+            Self::Unauthenticated => "unauthenticated",
         }
     }
 

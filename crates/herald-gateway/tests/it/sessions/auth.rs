@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{
     client::Client,
     herald::Herald,
+    keys::TestKey,
     polling::{self, Http},
 };
 
@@ -44,6 +45,17 @@ async fn a_signed_token_lets_its_user_in_and_another_is_told_its_code() {
     let good = token(&json!({"sub": "alice", "exp": now() + 60}));
     client.join("/notice", json!({ "token": good })).await;
     assert_eq!(herald.sessions("alice", 1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_public_key_of_each_kind_lets_its_users_in() {
+    for key in TestKey::ALL {
+        let pem = ("HERALD_JWT_PUBLIC_KEY", key.public_pem());
+        let herald = Herald::with(&[("HERALD_CLIENT_AUTH", "jwt"), pem]).await;
+        let token = key.sign(None, &json!({"sub": "alice", "exp": now() + 60}));
+        Client::connect_with(herald.address, json!({ "token": token })).await;
+        herald.stop().await.unwrap();
+    }
 }
 
 #[tokio::test]

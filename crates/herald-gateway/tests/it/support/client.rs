@@ -96,6 +96,15 @@ impl Client {
         error["message"].as_str().unwrap().to_owned()
     }
 
+    /// Hands in a new token, and gives what is answered; no event may come meanwhile.
+    pub(crate) async fn hand_in(&mut self, token: &Value) -> Value {
+        let event = json!(["herald:token", token]);
+        self.socket.send(&format!("42/notice,7{event}")).await;
+        let answer = self.socket.next().await.expect("an answer");
+        let list = answer.strip_prefix("43/notice,7").unwrap_or_else(|| panic!("{answer}"));
+        serde_json::from_str::<Vec<Value>>(list).unwrap().remove(0)
+    }
+
     pub(crate) async fn event(&mut self) -> Event {
         let packet = self.socket.next().await.expect("an event, not the end");
         Event::parse(&packet)

@@ -3,6 +3,9 @@
 pub(crate) mod client;
 pub(crate) mod gateway;
 pub(crate) mod herald;
+pub(crate) mod issuer;
+#[path = "../../../src/auth/test_keys.rs"]
+pub(crate) mod keys;
 pub(crate) mod polling;
 pub(crate) mod redis_server;
 pub(crate) mod websocket;

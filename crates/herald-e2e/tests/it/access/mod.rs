@@ -1,0 +1,4 @@
+//! Who may: clients with their tokens.
+
+mod keys;
+mod tokens;
