@@ -28,6 +28,7 @@ pub struct BackplaneOptions {
     /// |---|---|
     /// | `redis://[user:password@]host[:port][/db]` | one server |
     /// | `redis-sentinel://[user:password@]host[:port],…/master[/db]` | the master that Sentinel names |
+    /// | `redis-cluster://[user:password@]host[:port],…` | a cluster, by some of its servers |
     ///
     /// with `rediss` in place of `redis` for TLS.
     pub url: String,
@@ -377,10 +378,11 @@ impl NotifierPort {
         self.dispatch_with(user, notice, &Terms::default()).await
     }
 
-    /// Appends `notice` to the user's inbox, looks up the user's sessions and
-    /// tells the gateways that own one, as one atomic step: a session that
-    /// connects at the same time either is among the targets or finds the notice
-    /// in the inbox. Success means accepted.
+    /// Appends `notice` to the user's inbox and looks up the user's sessions, as one
+    /// atomic step: a session that connects at the same time either is among the
+    /// targets or finds the notice in the inbox. Tells the gateways that own one, in
+    /// the same step where their channels are on the same server. Success means
+    /// accepted, whoever could be told.
     ///
     /// If `terms.key` was used before, for a notice of the same event, payload and
     /// ttl, nothing is appended: the answer has the first one's place and the

@@ -18,8 +18,9 @@ pub fn backplane_options(r: &mut Reader) -> BackplaneOptions {
         .option("HERALD_BACKPLANE", "Where registry, inboxes and channels are kept")
         .describe(
             "URL",
-            "`redis://[user:password@]host:port/db`, `redis-sentinel://host:port,host:port/master/db` \
-             (`rediss…` with TLS), or `memory:` for one process alone",
+            "`redis://[user:password@]host:port/db`, `redis-sentinel://host:port,host:port/master/db`, \
+             `redis-cluster://host:port,host:port` (`rediss…` with TLS), or `memory:` for one process \
+             alone",
             "redis://127.0.0.1:6379/0",
         )
         .or_file()

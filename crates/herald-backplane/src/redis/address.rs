@@ -7,6 +7,7 @@ use redis::{IntoConnectionInfo, RedisConnectionInfo};
 use super::{
     node::{Node, Settings},
     sentinel::Sentinels,
+    slots::HostPort,
 };
 use crate::OpenError;
 
@@ -20,6 +21,8 @@ pub(super) enum Address {
     Standalone(Node),
     /// The master that Sentinel names.
     Sentinel(Sentinels),
+    /// The masters of a cluster, of which any of these know.
+    Cluster { seeds: Vec<HostPort>, settings: Settings },
 }
 
 /// How a URL of each kind looks.
@@ -27,6 +30,7 @@ pub(super) enum Address {
 enum Form {
     Standalone,
     Sentinel,
+    Cluster,
 }
 
 impl Form {
@@ -37,6 +41,7 @@ impl Form {
                 "redis-sentinel://[user:password@]host[:port][,host[:port]…]/master[/database]\
                  [?sentinel-user=…&sentinel-password=…]"
             }
+            Self::Cluster => "redis-cluster://[user:password@]host[:port][,host[:port]…]",
         }
     }
 }
@@ -45,7 +50,7 @@ impl Form {
 struct Parts<'a> {
     /// `user:password`, percent-encoded.
     login: Option<&'a str>,
-    hosts: Vec<(String, u16)>,
+    hosts: Vec<HostPort>,
     path: &'a str,
     query: &'a str,
 }
@@ -60,10 +65,13 @@ impl Address {
             "rediss" => (Form::Standalone, true),
             "redis-sentinel" => (Form::Sentinel, false),
             "rediss-sentinel" => (Form::Sentinel, true),
+            "redis-cluster" => (Form::Cluster, false),
+            "rediss-cluster" => (Form::Cluster, true),
             _ => {
                 return Err(OpenError(
                     "names no backplane; use redis://host:port/database, \
-                     redis-sentinel://host:port,host:port/master (rediss… with TLS) or memory:"
+                     redis-sentinel://host:port,host:port/master, redis-cluster://host:port,host:port \
+                     (rediss… with TLS) or memory:"
                         .into(),
                 ));
             }
@@ -71,6 +79,7 @@ impl Address {
         let parsed = match form {
             Form::Standalone => standalone(rest, tls, deadline),
             Form::Sentinel => sentinel(rest, tls, deadline),
+            Form::Cluster => cluster(rest, tls, deadline),
         };
         parsed.map_err(|why| {
             OpenError(format!("not a Redis address ({why}); expected {}", form.expected()))
@@ -112,6 +121,19 @@ fn sentinel(rest: &str, tls: bool, deadline: Duration) -> Result<Address, String
     }))
 }
 
+fn cluster(rest: &str, tls: bool, deadline: Duration) -> Result<Address, String> {
+    let parts = Parts::of(rest, SERVER_PORT)?;
+    parts.no_query()?;
+    if !["", "0"].contains(&parts.path) {
+        return Err("a cluster has database 0 only".into());
+    }
+    let settings = Settings::new(tls, login(parts.login, 0)?, deadline);
+    for (host, port) in &parts.hosts {
+        settings.node(host, *port).map_err(|error| error.to_string())?;
+    }
+    Ok(Address::Cluster { seeds: parts.hosts, settings })
+}
+
 impl<'a> Parts<'a> {
     fn of(rest: &'a str, default_port: u16) -> Result<Self, String> {
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -130,7 +152,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-fn host_and_port(text: &str, default_port: u16) -> Result<(String, u16), String> {
+fn host_and_port(text: &str, default_port: u16) -> Result<HostPort, String> {
     // An IPv6 address stands in brackets, because of its colons.
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.contains(']') => (host, Some(port)),
@@ -220,10 +242,20 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_is_named_by_some_of_its_servers() {
+        let url = "rediss-cluster://joe:pw@a,b:7001,[::1]:7002/";
+        let Address::Cluster { seeds, settings } = parse(url).unwrap() else { panic!() };
+        let seeds: Vec<_> = seeds.iter().map(|(host, port)| (host.as_str(), *port)).collect();
+        assert_eq!(seeds, [("a", 6379), ("b", 7001), ("::1", 7002)]);
+        assert_eq!(settings.node("c", 1).unwrap().shown(), "c:1/0");
+    }
+
+    #[test]
     fn what_is_shown_has_no_password() {
         for url in [
             "redis://joe:hunter2@cache.example:6380/3",
             "redis-sentinel://joe:hunter2@a,b/m?sentinel-password=hunter2",
+            "redis-cluster://joe:hunter2@a,b",
         ] {
             let shown = format!("{:?}", parse(url).unwrap());
             assert!(!shown.contains("hunter2"), "{shown}");
@@ -252,6 +284,8 @@ mod tests {
             ("redis-sentinel://joe:hunter2@a,/m", "host is missing"),
             ("redis-sentinel://joe:hunter2@a/m/x", "`x` is no database number"),
             ("redis-sentinel://joe:hunter2@a/m?password=hunter2", "`password` is no parameter"),
+            ("redis-cluster://joe:hunter2@a,b/1", "database 0 only"),
+            ("redis-cluster://joe:hunter2@a,b?db=1", "no parameters"),
         ] {
             let error = parse(url).unwrap_err().to_string();
             assert!(error.contains(why) && error.contains("expected redis"), "{url}: {error}");

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use herald_core::{Epoch, GatewayId, Notice, UserId};
 
 use super::{Redis, error::unexpected, eval, inbox::place, millis, receipts};
@@ -13,11 +14,12 @@ use crate::{BackplaneError, Dispatched, Key, Target, Terms, wire};
 type Answer = (u64, String, String, String, bool, Sessions, Told);
 pub(super) type Sessions = Vec<(Vec<u8>, Vec<u8>)>;
 
+/// What a script that publishes gives of it: nothing and the listeners or, where it may not publish
+/// itself, the message and who is to be told.
+pub(super) type Told = (Vec<u8>, Listeners);
+
 /// Gateways, and how many listened to the channel of each.
 pub(super) type Listeners = Vec<(String, u64)>;
-
-/// What a script that publishes gives of it.
-pub(super) type Told = Listeners;
 
 impl Redis {
     pub(crate) async fn dispatch(
@@ -67,11 +69,33 @@ impl Redis {
         };
         let (at_ms, position, random, epoch, duplicate, sessions, told): Answer =
             inner.servers.script(&keys[0], &inner.scripts.dispatch, call).await?;
-        let listeners = inner.servers.tell(told).await;
+        let listeners = self.tell(told).await;
         let place = place(&position, &random)?;
         let epoch = epoch.parse().map_err(|error| unexpected("dispatch", error))?;
         let targets = targets(&sessions, listeners)?;
         Ok(Dispatched { place, epoch, duplicate, at_ms, targets })
+    }
+}
+
+impl Redis {
+    /// Tells the gateways that a script gave, where it did not do so itself. What is published here
+    /// stands already: who cannot be told was not heard of, and the gateway finds it by itself.
+    pub(super) async fn tell(&self, (message, gateways): Told) -> Listeners {
+        if message.is_empty() {
+            return gateways;
+        }
+        let channels = self.inner.keys.gateway_channels();
+        let telling = gateways.into_iter().map(async |(gateway, _)| {
+            let channel = format!("{channels}{gateway}");
+            let heard = self.inner.servers.publish(&channel, &message).await;
+            let listening = heard.unwrap_or_else(|error| {
+                tracing::debug!(channel, %error, "not published");
+                metrics::counter!("herald_backplane_unpublished_total").increment(1);
+                0
+            });
+            (gateway, listening)
+        });
+        join_all(telling).await
     }
 }
 

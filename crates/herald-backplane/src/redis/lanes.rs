@@ -56,6 +56,16 @@ pub(super) enum Traffic {
     Bulk,
 }
 
+/// One try of a call.
+pub(super) struct Attempt<'a> {
+    pub(super) traffic: Traffic,
+    pub(super) until: Instant,
+    /// Loaded where it is missing.
+    pub(super) script: Option<&'a Script>,
+    /// Whether a server that does not have the key's slot yet is to do it, on another one's word.
+    pub(super) asking: bool,
+}
+
 /// Where a server is, or why that is not known.
 pub(super) type Target = Result<Node, String>;
 
@@ -169,24 +179,21 @@ impl Lanes {
         Arc::clone(&self.shared.clock)
     }
 
-    /// Sends what `make` makes of the deadline, in Redis' time, and waits for the answer until
-    /// `until`. A `script` is loaded where it is missing.
+    /// Sends what `make` makes of the deadline, in Redis' time, and waits for the answer.
     pub(super) async fn call(
         &self,
-        traffic: Traffic,
-        until: Instant,
-        script: Option<&Script>,
+        Attempt { traffic, until, script, asking }: Attempt<'_>,
         make: impl Fn(i64) -> Cmd,
     ) -> Result<Value, Failed> {
         let wait = until.saturating_duration_since(Instant::now());
-        let cmd = make(self.shared.clock.after(wait));
+        let command = make(self.shared.clock.after(wait));
         self.on_a_lane(traffic, until, async move |mut connection| {
-            match (cmd.query_async(&mut connection).await, script) {
+            match (send(&mut connection, &command, asking).await, script) {
                 (Err(error), Some(script))
                     if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) =>
                 {
                     script.load_async(&mut connection).await?;
-                    cmd.query_async(&mut connection).await
+                    send(&mut connection, &command, asking).await
                 }
                 (answer, _) => answer,
             }
@@ -263,6 +270,21 @@ impl Lane {
             self.suspect.notify_one();
         }
     }
+}
+
+async fn send(
+    connection: &mut MultiplexedConnection,
+    command: &Cmd,
+    asking: bool,
+) -> RedisResult<Value> {
+    if !asking {
+        return command.query_async(connection).await;
+    }
+    let mut both = Pipeline::new();
+    both.ignore_errors().cmd("ASKING").add_command(command.clone());
+    let answers: Vec<RedisResult<Value>> = both.query_async(connection).await?;
+    let answer = answers.into_iter().nth(1).unwrap_or(Ok(Value::Nil));
+    answer.and_then(Value::extract_error)
 }
 
 /// Keeps one lane connected for ever.

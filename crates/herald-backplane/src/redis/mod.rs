@@ -1,4 +1,4 @@
-//! The backplane on Redis 6.2 or newer.
+//! The backplane on Redis 6.2 or newer: one server, Sentinel or Cluster.
 //!
 //! `keys.rs` makes every name; `lua/` holds the scripts; `servers.rs` is the one
 //! way to ask, whatever kind of Redis it is; `lanes.rs` the shared connections
@@ -11,6 +11,7 @@ mod backoff;
 mod channel;
 mod checks;
 mod clock;
+mod cluster;
 mod dispatch;
 mod error;
 mod inbox;
@@ -23,6 +24,7 @@ mod reap;
 mod receipts;
 mod sentinel;
 mod servers;
+mod slots;
 mod standalone;
 mod subscription;
 mod volatile;
@@ -66,15 +68,19 @@ struct Scripts {
 }
 
 impl Scripts {
-    fn new() -> Self {
+    /// Those that publish do it themselves, or leave it to their caller.
+    fn new(publish: bool) -> Self {
         const INBOX: &str = concat!(include_str!("lua/clock.lua"), include_str!("lua/inbox.lua"));
         const LEASES: &str = concat!(include_str!("lua/clock.lua"), include_str!("lua/leases.lua"));
         const KEYS: &str = include_str!("lua/keys.lua");
         const RECEIPTS: &str = include_str!("lua/receipts.lua");
         const CHANNEL: &str = include_str!("lua/channel.lua");
         let with = |common: &str, script: &str| Script::new(&format!("{common}\n{script}"));
-        let publishing =
-            |common: &str, script: &str| Script::new(&format!("{common}\n{CHANNEL}\n{script}"));
+        let tell =
+            if publish { include_str!("lua/tell.lua") } else { include_str!("lua/tell_later.lua") };
+        let publishing = |common: &str, script: &str| {
+            Script::new(&format!("{common}\n{CHANNEL}\n{tell}\n{script}"))
+        };
         Self {
             dispatch: publishing(
                 &format!("{INBOX}\n{KEYS}\n{RECEIPTS}"),
@@ -97,7 +103,8 @@ impl Redis {
         let address = Address::parse(&options.url, options.call_deadline)?;
         let hiccup = hiccup(options.lease);
         let servers = Servers::open(address, options.connections, options.call_deadline, hiccup);
-        let inner = Inner { options: options.clone(), keys, servers, scripts: Scripts::new() };
+        let scripts = Scripts::new(servers.publishes_in_scripts());
+        let inner = Inner { options: options.clone(), keys, servers, scripts };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -136,8 +136,8 @@ impl Redis {
         }
         let message = |(notifier, reports): (NotifierId, Vec<_>)| {
             let (channel, count) = (self.inner.keys.notifier_channel(notifier), reports.len());
-            let mut publish = Cmd::new();
-            publish.arg("PUBLISH").arg(&channel).arg(wire::encode_reports(reports.into_iter()));
+            let message = wire::encode_reports(reports.into_iter());
+            let publish = self.inner.servers.publication(&channel, &message);
             ((channel, publish), count)
         };
         of.into_iter().map(message).collect()

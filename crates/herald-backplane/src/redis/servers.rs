@@ -9,13 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Cmd, FromRedisValue, RedisResult, Script, Value};
+use redis::{Cmd, FromRedisValue, RedisResult, Script, Value, aio::MultiplexedConnection};
 use tokio::sync::watch;
 
 use super::{
     address::Address,
     clock::RedisClock,
-    dispatch::{Listeners, Told},
+    cluster::Cluster,
     error::unexpected,
     lanes::{Failed, Traffic},
     node::Node,
@@ -33,6 +33,7 @@ pub(super) struct Servers {
 #[derive(Debug)]
 enum Kind {
     Standalone(Standalone),
+    Cluster(Cluster),
 }
 
 impl Servers {
@@ -50,6 +51,9 @@ impl Servers {
             Address::Sentinel(sentinels) => {
                 Kind::Standalone(Standalone::follow(sentinels, connections, hiccup))
             }
+            Address::Cluster { seeds, settings } => {
+                Kind::Cluster(Cluster::open(seeds, settings, connections, hiccup))
+            }
         };
         Self { kind, deadline }
     }
@@ -57,6 +61,7 @@ impl Servers {
     pub(super) fn health(&self) -> watch::Receiver<Health> {
         match &self.kind {
             Kind::Standalone(server) => server.health(),
+            Kind::Cluster(cluster) => cluster.health(),
         }
     }
 
@@ -64,13 +69,15 @@ impl Servers {
     pub(super) fn clock(&self) -> Arc<RedisClock> {
         match &self.kind {
             Kind::Standalone(server) => server.clock(),
+            Kind::Cluster(cluster) => cluster.clock(),
         }
     }
 
     /// For how long the server that has `key` has answered every probe at once.
-    pub(super) fn healthy_for(&self, _key: &str) -> Duration {
+    pub(super) fn healthy_for(&self, key: &str) -> Duration {
         match &self.kind {
             Kind::Standalone(server) => server.healthy_for(),
+            Kind::Cluster(cluster) => cluster.healthy_for(key),
         }
     }
 
@@ -114,12 +121,14 @@ impl Servers {
     async fn call(
         &self,
         traffic: Traffic,
-        _key: &str,
+        key: &str,
         script: Option<&Script>,
         make: impl Fn(i64) -> Cmd,
     ) -> Result<Value, Failed> {
+        let until = self.until();
         match &self.kind {
-            Kind::Standalone(server) => server.call(traffic, self.until(), script, make).await,
+            Kind::Standalone(server) => server.call(traffic, until, script, make).await,
+            Kind::Cluster(cluster) => cluster.call(traffic, until, key, script, make).await,
         }
     }
 
@@ -134,6 +143,7 @@ impl Servers {
             Kind::Standalone(server) => {
                 server.bulk(self.until(), commands.into_iter().map(|(_, command)| command)).await?
             }
+            Kind::Cluster(cluster) => cluster.bulk(self.until(), commands).await?,
         };
         if answers.len() == count {
             Ok(answers)
@@ -142,24 +152,58 @@ impl Servers {
         }
     }
 
-    /// Which gateways heard what a script told.
-    pub(super) async fn tell(&self, told: Told) -> Listeners {
-        match &self.kind {
-            Kind::Standalone(_) => told,
-        }
+    /// Whether a script may publish to any channel: those of a cluster are in slots of their own.
+    pub(super) fn publishes_in_scripts(&self) -> bool {
+        matches!(self.kind, Kind::Standalone(_))
+    }
+
+    /// The command that publishes to a channel, which is its key. It answers how many listen.
+    pub(super) fn publication(&self, channel: &str, message: &[u8]) -> Cmd {
+        let mut publish = Cmd::new();
+        publish
+            .arg(match &self.kind {
+                Kind::Standalone(_) => "PUBLISH",
+                Kind::Cluster(_) => "SPUBLISH",
+            })
+            .arg(channel)
+            .arg(message);
+        publish
+    }
+
+    /// Publishes, and gives how many listened.
+    pub(super) async fn publish(
+        &self,
+        channel: &str,
+        message: &[u8],
+    ) -> Result<u64, BackplaneError> {
+        self.command(channel, self.publication(channel, message)).await
     }
 
     /// How many are subscribed to a channel.
     pub(super) async fn listeners(&self, channel: &str) -> Result<u64, BackplaneError> {
         match &self.kind {
             Kind::Standalone(server) => server.listeners(self.until(), channel).await,
+            Kind::Cluster(cluster) => Ok(cluster.listeners(self.until(), channel).await?),
         }
     }
 
     /// Where a channel is subscribed to.
-    pub(super) fn home(&self, _channel: &str) -> Result<Node, BackplaneError> {
+    pub(super) fn home(&self, channel: &str) -> Result<Node, BackplaneError> {
         match &self.kind {
             Kind::Standalone(server) => server.node(),
+            Kind::Cluster(cluster) => cluster.home(channel).map_err(BackplaneError::Unavailable),
+        }
+    }
+
+    /// Subscribes a connection to a channel whose home its server is.
+    pub(super) async fn subscribe(
+        &self,
+        connection: &mut MultiplexedConnection,
+        channel: &str,
+    ) -> RedisResult<()> {
+        match &self.kind {
+            Kind::Standalone(_) => connection.subscribe(channel).await,
+            Kind::Cluster(cluster) => cluster.subscribe(connection, channel).await,
         }
     }
 
@@ -167,6 +211,7 @@ impl Servers {
     pub(super) fn moves(&self) -> watch::Receiver<u64> {
         match &self.kind {
             Kind::Standalone(server) => server.moves(),
+            Kind::Cluster(cluster) => cluster.moves(),
         }
     }
 }

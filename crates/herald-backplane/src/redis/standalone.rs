@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     clock::RedisClock,
     error::unexpected,
-    lanes::{Failed, Guide, Lanes, Traffic},
+    lanes::{Attempt, Failed, Guide, Lanes, Traffic},
     node::Node,
     sentinel::{Followed, Sentinels},
 };
@@ -75,7 +75,7 @@ impl Standalone {
         script: Option<&Script>,
         make: impl Fn(i64) -> Cmd,
     ) -> Result<Value, Failed> {
-        self.lanes.call(traffic, until, script, make).await
+        self.lanes.call(Attempt { traffic, until, script, asking: false }, make).await
     }
 
     pub(super) async fn bulk(
@@ -94,7 +94,7 @@ impl Standalone {
     ) -> Result<u64, BackplaneError> {
         let mut ask = Cmd::new();
         ask.arg("PUBSUB").arg("NUMSUB").arg(channel);
-        let answer = self.lanes.call(Traffic::Hot, until, None, |_| ask.clone()).await?;
+        let answer = self.call(Traffic::Hot, until, None, |_| ask.clone()).await?;
         let (_, count): (String, u64) =
             redis::from_redis_value(answer).map_err(|error| unexpected("NUMSUB", error))?;
         Ok(count)

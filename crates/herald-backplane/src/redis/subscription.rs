@@ -56,12 +56,19 @@ struct Line<L> {
     listener: L,
     /// Messages were dropped since this was last looked at.
     missed: AtomicBool,
+    /// The server has ended the subscription since this was last looked at.
+    ended: AtomicBool,
     wake: Notify,
 }
 
 impl<L: Listener> Subscription<L> {
     pub(super) fn new(redis: Redis, channel: String, listener: L) -> Self {
-        let line = Line { listener, missed: AtomicBool::new(false), wake: Notify::new() };
+        let line = Line {
+            listener,
+            missed: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            wake: Notify::new(),
+        };
         let moves = redis.inner.servers.moves();
         Self { redis, channel, line: Arc::new(line), moves }
     }
@@ -73,7 +80,7 @@ impl<L: Listener> Subscription<L> {
         let node = self.redis.inner.servers.home(&self.channel)?;
         let subscribing = async {
             let mut connection = node.listen(move |push| line.receive(push)).await?;
-            connection.subscribe(&self.channel).await?;
+            self.redis.inner.servers.subscribe(&mut connection, &self.channel).await?;
             Ok(Subscribed { node: node.clone(), connection })
         };
         match tokio::time::timeout(deadline, subscribing).await {
@@ -131,7 +138,7 @@ impl<L: Listener> Subscription<L> {
     async fn watch_over(&mut self, subscribed: Subscribed) -> Option<String> {
         let Subscribed { node, mut connection } = subscribed;
         let deadline = self.redis.inner.options.call_deadline;
-        let Line { listener, missed, wake } = &*self.line;
+        let Line { listener, missed, ended, wake } = &*self.line;
         let mut probe = tokio::time::interval(PROBE_EVERY);
         probe.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -146,6 +153,9 @@ impl<L: Listener> Subscription<L> {
                     }
                 }
                 () = listener.closed() => return None,
+            }
+            if ended.swap(false, Ordering::AcqRel) {
+                return Some("its slot went to another server".into());
             }
             if missed.swap(false, Ordering::AcqRel) && !listener.doubt().await {
                 return None;
@@ -164,12 +174,13 @@ impl<L: Listener> Line<L> {
     /// Runs on the connection's reader: must not wait.
     fn receive(&self, push: PushInfo) {
         match (push.kind, push.data.into_iter().nth(1)) {
-            (PushKind::Message, Some(Value::BulkString(message))) => {
+            (PushKind::Message | PushKind::SMessage, Some(Value::BulkString(message))) => {
                 if self.listener.hear(Bytes::from(message)) {
                     return;
                 }
                 self.missed.store(true, Ordering::Release);
             }
+            (PushKind::SUnsubscribe, _) => self.ended.store(true, Ordering::Release),
             (PushKind::Disconnection, _) => {}
             _ => return,
         }

@@ -26,7 +26,7 @@ impl Redis {
         };
         let (at_ms, sessions, told): (u64, Sessions, Told) =
             inner.servers.script(&key, &inner.scripts.volatile, call).await?;
-        let listeners = inner.servers.tell(told).await;
+        let listeners = self.tell(told).await;
         Ok(Sent { id, at_ms, targets: targets(&sessions, listeners)? })
     }
 
@@ -40,7 +40,7 @@ impl Redis {
             call
         };
         let told: Told = inner.servers.script(&key, &inner.scripts.broadcast, call).await?;
-        let listeners = inner.servers.tell(told).await;
+        let listeners = self.tell(told).await;
         Ok(listeners.iter().filter(|(_, listening)| *listening > 0).count())
     }
 }

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 leases
 -- ARGV  1 deadline, ms of Redis' clock · 2 message without its time · 3 prefix of gateway channels
--- gives { gateway id, listeners, … }
+-- gives what tell.lua does
 
 local now = now_ms()
 local refused = late(now, ARGV[1])

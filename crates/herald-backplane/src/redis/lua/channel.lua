@@ -37,13 +37,3 @@ local function owners(sessions)
   end
   return gateways
 end
-
--- Publishes to each gateway. Returns { gateway id, listeners, … }.
-local function tell(gateways, channels, message)
-  local listeners = {}
-  for _, gateway in ipairs(gateways) do
-    listeners[#listeners + 1] = gateway
-    listeners[#listeners + 1] = redis.call('PUBLISH', channels .. gateway, message)
-  end
-  return listeners
-end

@@ -9,7 +9,7 @@
 --       11 age kept, ms · 12 life of the state, s · 13 idempotency key with its caller, or ''
 --       14 digest of what it stands for · 15 life of a key, ms · 16 receipts kept, if they are
 -- gives { now, position, random part, epoch, 1 if it is a duplicate, { session id, session, … },
---         { gateway id, listeners, … } }
+--         told by tell.lua }
 
 local now = now_ms()
 local refused = late(now, ARGV[1])

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 sessions
 -- ARGV  1 deadline, ms of Redis' clock · 2 message without its time · 3 prefix of gateway channels
--- gives { now, { session id, session, … }, { gateway id, listeners, … } }
+-- gives { now, { session id, session, … }, told by tell.lua }
 
 local now = now_ms()
 local refused = late(now, ARGV[1])

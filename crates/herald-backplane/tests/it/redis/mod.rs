@@ -12,3 +12,9 @@ mod sentinel {
 
     conformance!(Fixture::sentinel);
 }
+
+mod cluster {
+    use super::*;
+
+    conformance!(Fixture::cluster);
+}

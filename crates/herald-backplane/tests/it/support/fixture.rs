@@ -7,11 +7,11 @@ use herald_backplane::{
     LeaseError, NotifierPort,
 };
 use herald_core::{GatewayName, InboxLimits, SessionId};
-use herald_e2e::Sentinel;
+use herald_e2e::{Cluster, Sentinel};
 
 use super::{
     PATIENCE,
-    redis_server::{RedisServer, shared_sentinel},
+    redis_server::{RedisServer, shared_cluster, shared_sentinel},
 };
 
 /// The storage under test: empty at first and nobody else's.
@@ -39,6 +39,15 @@ impl Fixture {
     /// On Redis servers of the caller's own.
     pub(crate) fn watched_by(sentinel: &Sentinel) -> Self {
         Self::at(sentinel.url(), sentinel.servers.iter().map(|server| server.url()).collect())
+    }
+
+    pub(crate) fn cluster() -> Self {
+        Self::spread_over(shared_cluster())
+    }
+
+    /// On a cluster of the caller's own.
+    pub(crate) fn spread_over(cluster: &Cluster) -> Self {
+        Self::at(cluster.url(), cluster.servers.iter().map(|server| server.url()).collect())
     }
 
     /// On a Redis of the caller's own.

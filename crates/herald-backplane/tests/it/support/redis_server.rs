@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use herald_e2e::Sentinel;
+use herald_e2e::{Cluster, Sentinel};
 
 /// A server that lives as long as this process: its keeper ends it when our end
 /// of the pipe closes, which the kernel sees to however this process ends.
@@ -74,6 +74,12 @@ const NEVER: Duration = Duration::from_secs(300);
 pub(crate) fn shared_sentinel() -> &'static Sentinel {
     static SENTINEL: OnceLock<Sentinel> = OnceLock::new();
     SENTINEL.get_or_init(|| start(|| Sentinel::start(NEVER)))
+}
+
+/// One for all tests of this process.
+pub(crate) fn shared_cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| start(|| Cluster::start(NEVER)))
 }
 
 /// Starts something that outlives the runtime of the test that needs it first.
