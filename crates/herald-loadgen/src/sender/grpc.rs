@@ -1,6 +1,6 @@
 //! Sending over gRPC.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{error::Error as _, net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use herald_proto::api::{
@@ -111,8 +111,10 @@ impl From<Status> for SendError {
                 .map(|fault| (fault.field.clone(), fault.description.clone()))
                 .collect()
         });
+        // A connection that broke in the midst of a call is INTERNAL to HTTP/2. No server says so.
+        let broke = status.code() == Code::Internal && status.source().is_some();
         Self {
-            code: status.code(),
+            code: if broke { Code::Unavailable } else { status.code() },
             status: None,
             message: status.message().to_owned(),
             fields,

@@ -244,6 +244,6 @@ impl Client {
     }
 
     fn wrong(&self, what: &str) {
-        self.journal.wrong(format!("{} of {}: {what}", self.name, self.user));
+        self.journal.wrong_of(&self.user, None, format!("{}: {what}", self.name));
     }
 }

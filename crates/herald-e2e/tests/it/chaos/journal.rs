@@ -2,8 +2,9 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-    path::Path,
+    fmt::{self, Write as _},
+    fs,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -24,7 +25,7 @@ struct Pages {
     users: BTreeMap<String, Vec<Line>>,
     /// What happened to all.
     common: Vec<Line>,
-    wrong: Vec<String>,
+    wrong: Vec<(Option<String>, String)>,
 }
 
 #[derive(Debug, Clone)]
@@ -56,23 +57,31 @@ impl Journal {
         self.lock().common.push(line);
     }
 
-    /// Something that must not happen at all, besides what the checker finds.
+    /// Something that must not happen to all, besides what the checker finds.
     pub(crate) fn wrong(&self, text: impl Into<String>) {
         let text = text.into();
         self.common(format!("WRONG: {text}"));
-        let mut pages = self.lock();
-        if !pages.wrong.contains(&text) {
-            pages.wrong.push(text);
-        }
+        self.lock().wrong.push((None, text));
     }
 
-    /// All that must not have happened.
-    pub(crate) fn all_wrong(&self) -> Vec<String> {
-        self.lock().wrong.clone()
+    /// Something that must not happen to one user, besides what the checker finds.
+    pub(crate) fn wrong_of(&self, user: &str, notice: Option<u64>, text: impl Into<String>) {
+        let text = text.into();
+        self.note(user, notice, format!("WRONG: {text}"));
+        let number = notice.map_or_else(String::new, |notice| format!(" #{notice}"));
+        let text = format!("{user}{number}: {text}");
+        self.lock().wrong.push((Some(user.to_owned()), text));
     }
 
-    /// Writes these users' timelines into a directory; what to read of them first. Of notices only
-    /// those whose id or payload `told` contains.
+    /// All that must not have happened, and whom it happened to.
+    pub(crate) fn all_wrong(&self) -> (Vec<String>, BTreeSet<String>) {
+        let pages = self.lock();
+        let texts = pages.wrong.iter().map(|(_, text)| text.clone()).collect();
+        (texts, pages.wrong.iter().filter_map(|(user, _)| user.clone()).collect())
+    }
+
+    /// Writes the common timeline and those of these users into a directory; what to read of them
+    /// first. Of notices only those that `told` names by id, number or payload.
     pub(crate) fn explain(
         &self,
         users: &BTreeSet<String>,
@@ -81,23 +90,19 @@ impl Journal {
     ) -> anyhow::Result<String> {
         let pages = self.lock();
         let mut text = String::new();
+        write(directory, "timeline.txt", pages.common.iter())?;
         for (nth, user) in users.iter().enumerate() {
             let own = pages.users.get(user).map_or(&[][..], Vec::as_slice);
             let mut lines: Vec<_> = own.iter().chain(&pages.common).collect();
             lines.sort_by_key(|line| line.at);
-            let mut whole = String::new();
-            for line in &lines {
-                writeln!(whole, "{line}")?;
-            }
-            let file = directory.join(format!("timeline-{user}.txt"));
-            std::fs::write(&file, whole)?;
+            let file = write(directory, &format!("timeline-{user}.txt"), lines.iter().copied())?;
             if nth >= PRINTED {
                 continue;
             }
             writeln!(text, "timeline of {user}, whole in {}:", file.display())?;
             let is_told = |line: &&Line| {
-                let number = line.notice.map(|notice| format!("{{\"n\":{notice},"));
-                number.is_some_and(|number| told.contains(&number))
+                let names = |notice| [format!("{{\"n\":{notice},"), format!("{user} #{notice}:")];
+                line.notice.is_some_and(|notice| names(notice).iter().any(|name| told.contains(name)))
                     // Ids are long; other words are not.
                     || line.text.split_whitespace().any(|word| word.len() > 16 && told.contains(word))
             };
@@ -121,8 +126,22 @@ impl Journal {
     }
 }
 
-impl std::fmt::Display for Line {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+fn write<'l>(
+    directory: &Path,
+    name: &str,
+    lines: impl Iterator<Item = &'l Line>,
+) -> anyhow::Result<PathBuf> {
+    let mut text = String::new();
+    for line in lines {
+        writeln!(text, "{line}")?;
+    }
+    let file = directory.join(name);
+    fs::write(&file, text)?;
+    Ok(file)
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "  {:8.3} ", self.at.as_secs_f64())?;
         if let Some(notice) = self.notice {
             write!(f, "#{notice} ")?;

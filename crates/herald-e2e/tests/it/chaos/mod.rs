@@ -41,7 +41,7 @@ const CALL: Duration = Duration::from_secs(3);
 const SESSIONS: [usize; 4] = [1, 2, 1, 3];
 
 /// One user in so many gets large notices, at this pace: more than an inbox keeps for who stays
-/// away for more than a few seconds.
+/// away for more than two seconds.
 const HEAVY: usize = 25;
 const HEAVY_PACE: Duration = Duration::from_millis(70);
 
@@ -201,16 +201,19 @@ async fn survives(plan: Plan, scale: Scale, replay: &str) {
     let figures = crowd.living.join_all().await;
     let summary = verdict::summary(&plan, &crowd.fates, figures, &rest, &checker);
     let report = checker.report();
-    let mut wrong = journal.all_wrong();
+    let (mut wrong, mut users) = journal.all_wrong();
     wrong.extend(rest.wrong.iter().cloned());
     if report.is_clean() && report.repeated == 0 && wrong.is_empty() {
+        if env::var_os("HERALD_E2E_KEEP").is_some() {
+            let all = crowd.users.iter().cloned().collect();
+            journal.explain(&all, "", stage.sandbox.directory()).unwrap();
+        }
         println!("{summary}");
         return;
     }
     stage.sandbox.keep();
     let told = format!("{report}\n{}", wrong.join("\n"));
-    let mut users = report.users;
-    users.extend(rest.users.iter().cloned());
+    users.extend(report.users);
     let timelines = journal.explain(&users, &told, stage.sandbox.directory()).unwrap();
     println!("{timelines}\n{summary}");
     panic!(

@@ -166,7 +166,7 @@ impl Backend {
             };
             unknown |= !is_refusal(&error);
             if begin.elapsed() > PATIENCE || !error.is_retryable() {
-                self.journal.wrong(format!("{}: #{n} gave up: {error}", self.user));
+                self.journal.wrong_of(&self.user, Some(n), format!("gave up: {error}"));
                 return self.not_accepted(notice, unknown);
             }
             sleep(error.retry_after.unwrap_or(PAUSE).min(PAUSE)).await;
@@ -195,7 +195,7 @@ impl Backend {
                     error.code,
                     Code::Internal | Code::InvalidArgument | Code::AlreadyExists
                 ) {
-                    self.journal.wrong(format!("{}: #{n} was answered {error}", self.user));
+                    self.journal.wrong_of(&self.user, Some(n), error.to_string());
                 }
                 format!("answered {error}")
             }

@@ -53,6 +53,8 @@ impl Stage {
             .env("HERALD_LEASE_RENEWAL", "1s")
             .env("HERALD_AUDIT_INTERVAL", "5s")
             .env("HERALD_SLOW_SOCKET_TIMEOUT", "5s")
+            // Of large notices it keeps those of some two seconds.
+            .env("HERALD_INBOX_BYTES", "256KiB")
             // A peer that is gone unseen is found out within their sum.
             .env("HERALD_PING_INTERVAL", "4s")
             .env("HERALD_PING_TIMEOUT", "4s")

@@ -1,7 +1,7 @@
 //! What must hold once the faults are over and everything has come to rest.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt::{Display, Write as _},
     fs,
     time::{Duration, Instant},
@@ -35,7 +35,6 @@ pub(crate) struct Rest {
     pub(crate) complete: Duration,
     pub(crate) present: Duration,
     pub(crate) wrong: Vec<String>,
-    pub(crate) users: BTreeSet<String>,
 }
 
 impl Rest {
