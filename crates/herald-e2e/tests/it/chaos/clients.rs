@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -32,12 +32,26 @@ pub(crate) enum Trouble {
     StandStill(Duration),
 }
 
+/// What the others can see of a client.
+#[derive(Debug, Clone)]
+pub(crate) struct Seat {
+    pub(crate) user: String,
+    pub(crate) name: String,
+    pub(crate) now: Arc<Mutex<Now>>,
+}
+
 /// What a client is at this moment.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Seat {
+pub(crate) struct Now {
     /// Its session, if it has been told `herald:ready`.
     pub(crate) session: Option<String>,
     pub(crate) cursor: Option<String>,
+}
+
+impl Seat {
+    pub(crate) fn new(user: &str, name: &str) -> Self {
+        Self { user: user.to_owned(), name: name.to_owned(), now: Arc::default() }
+    }
 }
 
 /// What a client has seen of the system, besides notices.
@@ -59,14 +73,12 @@ pub(crate) struct Figures {
 /// One client.
 #[derive(Debug)]
 pub(crate) struct Client {
-    pub(crate) user: String,
-    pub(crate) name: String,
+    pub(crate) seat: Seat,
     /// The gateways, by the way that this client takes.
     pub(crate) road: Vec<SocketAddr>,
     pub(crate) transport: Transport,
     pub(crate) reader: Reader,
     pub(crate) journal: Journal,
-    pub(crate) seat: Arc<Mutex<Seat>>,
     pub(crate) troubles: mpsc::Receiver<Trouble>,
     pub(crate) dice: StdRng,
     pub(crate) figures: Figures,
@@ -108,15 +120,15 @@ impl Client {
 
     async fn connect(&mut self) -> Result<Life, ()> {
         let address = self.road[self.dice.random_range(0..self.road.len())];
-        let mut options = SessionOptions::new(address, &self.user).transport(self.transport);
-        options.device = Some(self.name.clone());
-        options.cursor = self.seat().cursor.clone();
+        let mut options = SessionOptions::new(address, &self.seat.user).transport(self.transport);
+        options.device = Some(self.seat.name.clone());
+        options.cursor = self.now().cursor.clone();
         options.timeout = HANDSHAKE;
         let after = options.cursor.clone();
         let (began, now) = (Instant::now(), SystemTime::now());
         let error = match Session::connect(options).await {
             Ok(session) => {
-                self.note(format!("{} connected to {address} after {after:?}", self.name));
+                self.note(format!("{} connected to {address} after {after:?}", self.seat.name));
                 let since_1970 = now.duration_since(UNIX_EPOCH).unwrap().as_millis();
                 let began_ms = i64::try_from(since_1970).unwrap();
                 return Ok(Life { session, began, began_ms, ready: false, missed: None });
@@ -124,7 +136,7 @@ impl Client {
             Err(error) => error,
         };
         self.figures.failed += 1;
-        self.note(format!("{} not connected to {address}: {error}", self.name));
+        self.note(format!("{} not connected to {address}: {error}", self.seat.name));
         // Neither is a reason for an official client to come back.
         if matches!(error, ConnectError::Rejected { .. } | ConnectError::Protocol(_)) {
             self.wrong(&error.to_string());
@@ -143,7 +155,7 @@ impl Client {
                 () = over.cancelled() => break "it is over".to_owned(),
                 trouble = self.troubles.recv() => match trouble {
                     Some(Trouble::StandStill(time)) => {
-                        self.note(format!("{} reads nothing", self.name));
+                        self.note(format!("{} reads nothing", self.seat.name));
                         life.session.freeze().await;
                         thaw = Some(Instant::now() + time);
                     }
@@ -153,7 +165,7 @@ impl Client {
                     if thaw.take().is_none() {
                         break format!("not ready within {READY:?}");
                     }
-                    self.note(format!("{} reads again", self.name));
+                    self.note(format!("{} reads again", self.seat.name));
                     life.session.thaw().await;
                 }
                 event = life.session.next() => match event {
@@ -169,9 +181,9 @@ impl Client {
                 },
             }
         };
-        self.note(format!("{} left: {reason}", self.name));
+        self.note(format!("{} left: {reason}", self.seat.name));
         self.figures.replays.extend(life.missed);
-        self.seat().session = None;
+        self.now().session = None;
         if life.ready {
             self.left = Some(Instant::now());
         }
@@ -185,16 +197,19 @@ impl Client {
                     self.wrong("told herald:ready again");
                 }
                 life.ready = true;
-                self.note(format!("{} ready as {} at {}", self.name, ready.session, ready.cursor));
+                self.note(format!(
+                    "{} ready as {} at {}",
+                    self.seat.name, ready.session, ready.cursor
+                ));
                 self.reader.begin(&ready.session);
                 if let Some(left) = self.left {
                     self.figures.returns += 1;
                     self.figures.absences.push(left.elapsed());
                 }
-                let mut seat = self.seat();
-                seat.session = Some(ready.session);
+                let mut now = self.now();
+                now.session = Some(ready.session);
                 // One that has a cursor keeps its own.
-                seat.cursor.get_or_insert(ready.cursor);
+                now.cursor.get_or_insert(ready.cursor);
             }
             Event::Notice(notice) => {
                 if !life.ready {
@@ -206,25 +221,27 @@ impl Client {
                 let Some(floor) = gap.floor.clone() else {
                     return self.wrong(&format!("told of a gap without a floor: {gap:?}"));
                 };
-                self.note(format!("{} told of a gap: {gap:?}", self.name));
+                self.note(format!("{} told of a gap: {gap:?}", self.seat.name));
                 self.figures.gaps += 1;
                 self.reader.gap(gap);
-                self.seat().cursor = Some(floor);
+                self.now().cursor = Some(floor);
             }
-            Event::Other { event, args } => self.note(format!("{}: {event} {args:?}", self.name)),
+            Event::Other { event, args } => {
+                self.note(format!("{}: {event} {args:?}", self.seat.name));
+            }
             Event::Closed(_) => unreachable!("taken before"),
         }
     }
 
     fn receive(&mut self, notice: &Notice, life: &mut Life) {
         let payload = Payload::read(&notice.payload);
-        let (name, id) = (&self.name, &notice.id);
+        let (name, id) = (&self.seat.name, &notice.id);
         let replayed = if notice.replayed { " replayed" } else { "" };
         let number = payload.as_ref().map(|payload| payload.n);
-        self.journal.note(&self.user, number, format!("{name} got {id}{replayed}"));
+        self.journal.note(&self.seat.user, number, format!("{name} got {id}{replayed}"));
         self.reader.received(notice);
         if !notice.cursor.is_empty() {
-            self.seat().cursor = Some(notice.cursor.clone());
+            self.now().cursor = Some(notice.cursor.clone());
         }
         if notice.sent_at < life.began_ms {
             life.missed = Some(notice.received - life.began);
@@ -235,15 +252,15 @@ impl Client {
         }
     }
 
-    fn seat(&self) -> std::sync::MutexGuard<'_, Seat> {
-        self.seat.lock().unwrap()
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.seat.now.lock().unwrap()
     }
 
     fn note(&self, text: String) {
-        self.journal.note(&self.user, None, text);
+        self.journal.note(&self.seat.user, None, text);
     }
 
     fn wrong(&self, what: &str) {
-        self.journal.wrong_of(&self.user, None, format!("{}: {what}", self.name));
+        self.journal.wrong_of(&self.seat.user, None, format!("{}: {what}", self.seat.name));
     }
 }

@@ -10,13 +10,14 @@
 mod clients;
 mod journal;
 mod plan;
+mod presence;
 mod senders;
 mod stage;
 mod verdict;
 
 use std::{
     env,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -32,7 +33,7 @@ use self::{
     senders::{Backend, Fates},
     stage::Stage,
 };
-use crate::support::PATIENCE;
+use crate::support::{PATIENCE, api};
 
 /// How long one call of a backend may take.
 const CALL: Duration = Duration::from_secs(3);
@@ -43,7 +44,7 @@ const SESSIONS: [usize; 4] = [1, 2, 1, 3];
 /// One user in so many gets large notices, at this pace: more than an inbox keeps for who stays
 /// away for more than two seconds.
 const HEAVY: usize = 25;
-const HEAVY_PACE: Duration = Duration::from_millis(70);
+const HEAVY_PACE: Duration = Duration::from_millis(200);
 
 /// How much goes on while the plan is played.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +57,7 @@ struct Scale {
 /// Everybody who is connected or sends.
 struct Crowd {
     users: Vec<String>,
-    seats: Vec<(String, String, Arc<Mutex<Seat>>)>,
+    seats: Vec<Seat>,
     troubles: Vec<mpsc::Sender<Trouble>>,
     living: JoinSet<Figures>,
     backends: Vec<Backend>,
@@ -134,10 +135,9 @@ impl Crowd {
         let nth = self.seats.len();
         let name = format!("client-{nth}");
         let (trouble, troubles) = mpsc::channel(4);
-        let seat = Arc::<Mutex<Seat>>::default();
+        let seat = Seat::new(user, &name);
         let client = Client {
-            user: user.to_owned(),
-            name: name.clone(),
+            seat: seat.clone(),
             // Half of them go straight.
             road: stage.road((nth % 4).saturating_sub(4 - ROADS)),
             transport: match (nth + device) % 5 {
@@ -147,21 +147,19 @@ impl Crowd {
             },
             reader: checker.reader(user, &name, Start::Now),
             journal: journal.clone(),
-            seat: Arc::clone(&seat),
             troubles,
             dice: clients::dice(seed, nth),
             figures: Figures::default(),
             left: None,
         };
         self.living.spawn(client.live(self.over.clone()));
-        self.seats.push((user.to_owned(), name, seat));
+        self.seats.push(seat);
         self.troubles.push(trouble);
     }
 
     async fn are_connected(&self) {
         eventually("all clients are connected", PATIENCE, async || {
-            let away =
-                self.seats.iter().filter(|(_, _, seat)| seat.lock().unwrap().session.is_none());
+            let away = self.seats.iter().filter(|seat| seat.now.lock().unwrap().session.is_none());
             match away.count() {
                 0 => Ok(()),
                 away => Err(format!("{away} are not")),
@@ -192,14 +190,17 @@ async fn survives(plan: Plan, scale: Scale, replay: &str) {
     for backend in std::mem::take(&mut crowd.backends) {
         sending.spawn(backend.send_until(end));
     }
+    let notifiers = stage.sandbox.notifiers.iter().map(api).collect();
+    let (users, seats, over) = (crowd.users.clone(), crowd.seats.clone(), crowd.over.clone());
+    let ghosts = tokio::spawn(presence::watch(notifiers, users, seats, over));
     stage.play(&plan, begin, &journal, &crowd.troubles).await;
     crowd.backends = sending.join_all().await;
     journal.common("end");
 
     let rest = verdict::rest(&mut stage, &mut crowd, &checker, &journal).await;
     crowd.over.cancel();
-    let figures = crowd.living.join_all().await;
-    let summary = verdict::summary(&plan, &crowd.fates, figures, &rest, &checker);
+    let (ghosts, figures) = (ghosts.await.unwrap(), crowd.living.join_all().await);
+    let summary = verdict::summary(&plan, &crowd.fates, figures, &rest, ghosts, &checker);
     let report = checker.report();
     let (mut wrong, mut users) = journal.all_wrong();
     wrong.extend(rest.wrong.iter().cloned());

@@ -114,7 +114,7 @@ impl Backend {
                 return self;
             }
             let (way, ttl, fill) = match self.dice.random_range(0..100) {
-                _ if self.heavy => (Way::Keyed, None, self.dice.random_range(6_000..12_000)),
+                _ if self.heavy => (Way::Keyed, None, self.dice.random_range(15_000..40_000)),
                 0..20 => (Way::Once, None, 50),
                 20..30 => (Way::Volatile, None, 50),
                 30..35 => (Way::Keyed, Some(SOON), 50),

@@ -10,11 +10,19 @@ use std::{
 use anyhow::{bail, ensure};
 use herald_e2e::{Notifier, Service, within};
 use herald_loadgen::Checker;
-use herald_proto::api::{BatchGetPresenceRequest, ListNoticesRequest};
+use herald_proto::api::ListNoticesRequest;
 use http::StatusCode;
 use tokio::{task::JoinSet, time::sleep_until};
 
-use super::{Crowd, clients::Figures, journal::Journal, plan::Plan, senders::Fates, stage::Stage};
+use super::{
+    Crowd,
+    clients::{Figures, Seat},
+    journal::Journal,
+    plan::Plan,
+    presence,
+    senders::Fates,
+    stage::Stage,
+};
 use crate::support::{api, inbox_and_floor, quantile};
 
 /// For what heals by itself: leases, audits, pings and sweeps together take less. How long it took
@@ -24,9 +32,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest that a script whose caller is gone may wait for its turn: the deadline of a call of
 /// the backplane, and a margin.
 const STRAYS: Duration = Duration::from_secs(3);
-
-/// Users asked about in one call.
-const PRESENCE: usize = 500;
 
 /// What the end was like.
 #[derive(Debug, Default)]
@@ -57,8 +62,13 @@ pub(crate) async fn rest(
     rest.complete = begin.elapsed();
     journal.common(format!("complete: {complete:?}"));
     rest.judge("notices are missing", complete);
+    let mut looks = api(&stage.sandbox.notifiers[0]);
     let present = within("presence is right", PATIENCE, async || {
-        ghosts(&stage.sandbox.notifiers[0], crowd).await
+        let seen = presence::seen(&mut looks, &crowd.users).await?;
+        match presence::strange(seen, &crowd.seats) {
+            strange if strange.is_empty() => Ok(()),
+            strange => bail!("{}", strange.join("; ")),
+        }
     });
     let present = present.await;
     rest.present = begin.elapsed();
@@ -104,57 +114,17 @@ async fn all_arrives(checker: &Checker) -> anyhow::Result<()> {
     .await
 }
 
-/// Compares presence with the clients that are connected.
-async fn ghosts(notifier: &Notifier, crowd: &Crowd) -> anyhow::Result<()> {
-    let mut seen = BTreeMap::new();
-    for users in crowd.users.chunks(PRESENCE) {
-        let request = BatchGetPresenceRequest { user_ids: users.to_vec() };
-        let answer = api(notifier).batch_get_presence(request).await?.into_inner();
-        for user in answer.users {
-            for session in user.sessions {
-                let whose = format!("{} on {}", user.user_id, session.gateway);
-                seen.insert(session.session_id, whose);
-            }
-        }
-    }
-    let connected = crowd.seats.iter().map(|(user, name, seat)| {
-        (format!("{name} of {user}"), seat.lock().unwrap().session.clone())
-    });
-    match strange(seen, connected) {
-        strange if strange.is_empty() => Ok(()),
-        strange => bail!("{}", strange.join("; ")),
-    }
-}
-
-/// Sessions that are seen and are nobody's, and clients that are not seen.
-fn strange(
-    mut seen: BTreeMap<String, String>,
-    connected: impl IntoIterator<Item = (String, Option<String>)>,
-) -> Vec<String> {
-    let mut strange = Vec::new();
-    for (client, session) in connected {
-        match session {
-            Some(session) if seen.remove(&session).is_some() => {}
-            Some(session) => strange.push(format!("{client} is connected as {session} and unseen")),
-            None => strange.push(format!("{client} is not connected")),
-        }
-    }
-    let ghosts = seen.into_iter().map(|(session, whose)| format!("ghost {session} of {whose}"));
-    strange.extend(ghosts);
-    strange
-}
-
 /// Whether all clients' cursors are those of their inboxes' ends.
 async fn at_their_tip(notifier: &Notifier, crowd: &Crowd) -> anyhow::Result<()> {
     let mut tips = BTreeMap::new();
-    for (user, name, seat) in &crowd.seats {
+    for Seat { user, name, now } in &crowd.seats {
         if !tips.contains_key(user) {
             let request =
                 ListNoticesRequest { user_id: user.clone(), page_size: 1, ..Default::default() };
             let answer = api(notifier).list_notices(request).await?.into_inner();
             tips.insert(user, answer.tip_cursor);
         }
-        let (cursor, tip) = (seat.lock().unwrap().cursor.clone(), tips.get(user));
+        let (cursor, tip) = (now.lock().unwrap().cursor.clone(), tips.get(user));
         ensure!(cursor.as_ref() == tip, "{name} of {user} is at {cursor:?} and not at {tip:?}");
     }
     Ok(())
@@ -188,6 +158,7 @@ pub(crate) fn summary(
     fates: &Fates,
     figures: Vec<Figures>,
     rest: &Rest,
+    ghosts: Duration,
     checker: &Checker,
 ) -> impl Display {
     let mut all = Figures::default();
@@ -238,24 +209,10 @@ pub(crate) fn summary(
     line(
         "made good",
         format!(
-            "nothing missing {:.1?} after the plan's end, presence right after {:.1?}",
+            "nothing missing {:.1?} after the plan's end, presence right after {:.1?}; no session was \
+             seen for longer than {ghosts:.1?} after its client had gone",
             rest.complete, rest.present
         ),
     );
     text
-}
-
-#[test]
-fn a_ghost_and_a_client_that_is_not_seen_are_found() {
-    let seen = |sessions: &[&str]| {
-        sessions.iter().map(|session| ((*session).to_owned(), "alice".to_owned())).collect()
-    };
-    let connected = [("phone", Some("s1")), ("laptop", Some("s2")), ("tablet", None)]
-        .map(|(client, session)| (client.to_owned(), session.map(str::to_owned)));
-    let [phone, laptop, _] = connected.clone();
-    assert!(strange(seen(&["s2", "s1"]), [phone, laptop]).is_empty());
-    assert_eq!(
-        strange(seen(&["s0", "s1"]), connected),
-        ["laptop is connected as s2 and unseen", "tablet is not connected", "ghost s0 of alice",]
-    );
 }
