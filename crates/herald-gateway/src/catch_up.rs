@@ -131,7 +131,7 @@ async fn fetch<'c>(context: &'c Context, session: &Session) -> Option<(Page, Sem
 /// Emits a page, letting others run in between; until `settled` no more than the first burst.
 async fn emit(
     context: &Context,
-    session: &Session,
+    session: &Arc<Session>,
     page: &Page,
     settled: Option<Instant>,
 ) -> Progress {
@@ -157,7 +157,7 @@ async fn emit(
 
 /// Tries what the socket refused again and again, until it is taken or the session has ended. A
 /// socket that takes nothing for too long is closed: its client comes back with its cursor.
-async fn wait_for_room(context: &Context, session: &Session, room: &mut Backoff) -> Outcome {
+async fn wait_for_room(context: &Context, session: &Arc<Session>, room: &mut Backoff) -> Outcome {
     let (mut sent, mut since) = (session.bytes_sent(), Instant::now());
     let mut closed = false;
     loop {

@@ -3,7 +3,7 @@
 use std::{fmt::Display, sync::Arc};
 
 use herald_backplane::{Announced, GatewayEvent, GatewayEvents, VolatileNotice};
-use herald_core::{NoticeId, UserId};
+use herald_core::{GatewayId, NoticeId, UserId};
 use herald_service::telemetry::TraceContext;
 use tracing::{Level, info_span};
 
@@ -11,13 +11,14 @@ use crate::{
     catch_up,
     context::Context,
     emit::{Packet, VolatilePacket},
+    session::ledger::Due,
 };
 
 /// Events handled before other tasks get their turn, at the latest.
 const BURST: usize = 64;
 
-/// Handles events until the lease they belong to is lost, or the stream ends.
-pub(crate) async fn consume(context: &Arc<Context>, events: &mut GatewayEvents) {
+/// Handles events until the `lease` they belong to is lost, or the stream ends.
+pub(crate) async fn consume(context: &Arc<Context>, lease: GatewayId, events: &mut GatewayEvents) {
     let mut handled = 0;
     while let Some(event) = events.next().await {
         match event {
@@ -25,7 +26,7 @@ pub(crate) async fn consume(context: &Arc<Context>, events: &mut GatewayEvents) 
                 let notice = announced.notice.as_ref();
                 let traceparent = notice.and_then(|notice| notice.traceparent.as_deref());
                 let id = NoticeId(announced.place);
-                deliver(traceparent, id, || to_sessions(context, &announced)).await;
+                deliver(traceparent, id, || to_sessions(context, lease, &announced)).await;
             }
             GatewayEvent::Volatile(user, notice) => {
                 let traceparent = notice.notice.traceparent.as_deref();
@@ -70,17 +71,24 @@ fn now_or_never(context: &Context, user: &UserId, notice: &VolatileNotice) {
     }
 }
 
-fn to_sessions(context: &Arc<Context>, announced: &Announced) {
+fn to_sessions(context: &Arc<Context>, lease: GatewayId, announced: &Announced) {
     context.figures.announced.increment(1);
-    let Some(sessions) = context.sessions.of(&announced.user) else {
+    let sessions = context.sessions.of(&announced.user).unwrap_or_else(|| {
         context.figures.strays.increment(1);
-        return;
-    };
+        Arc::new([])
+    });
+    let mut receipts = Vec::new();
     let notice = announced.notice.as_ref();
     let packet = notice.map(|notice| Packet::new(notice, announced.place));
     for session in sessions.iter() {
-        if let Some(doubt) = session.announce(announced, packet.as_ref(), &context.figures) {
+        let heard = session.announce(announced, packet.as_ref(), &context.figures);
+        if let Some(doubt) = heard.doubt {
             catch_up::start(context, Arc::clone(session), Some(doubt));
         }
+        receipts.extend(heard.receipt);
+    }
+    if let Some(wanted) = announced.receipts {
+        let due = Due { to: vec![wanted], keep: wanted.acks };
+        context.receipts.report(&announced.user, announced.place, due, Some(lease), receipts);
     }
 }

@@ -116,6 +116,13 @@ impl GatewayOptions {
             )
             .within(Duration::from_secs(1)..=Duration::from_secs(60))
             .default("10s");
+        let ack_timeout = r
+            .option(
+                "HERALD_ACK_TIMEOUT",
+                "Time a client's acknowledgement of a notice is awaited, where its sender asked for one",
+            )
+            .within(Duration::from_secs(1)..=Duration::from_secs(3600))
+            .default("60s");
         let slow_socket_timeout = r
             .option(
                 "HERALD_SLOW_SOCKET_TIMEOUT",
@@ -154,6 +161,7 @@ impl GatewayOptions {
             ping_interval,
             ping_timeout,
             connect_timeout,
+            ack_timeout,
             max_packet_bytes: usize::try_from(limits.packet_bytes).unwrap_or(usize::MAX),
             ..EngineOptions::default()
         };

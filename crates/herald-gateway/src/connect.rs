@@ -185,6 +185,7 @@ fn connected(context: &Arc<Context>, namespace: Namespace, socket: SocketRef) {
         admitted.malformed,
         socket.clone(),
         context.transports.of(socket.id, socket.req_parts()),
+        context.receipts.clone(),
     ));
     renewal::listen(context, &session, &socket);
     context.sessions.insert(Arc::clone(&session));

@@ -2,9 +2,9 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use herald_backplane::{Backplane, BackplaneError, Clock, Health};
+use herald_backplane::{Backplane, BackplaneError, Clock, Health, Outgoing};
 use herald_core::GatewayName;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     expiry::Expiries,
     figures::{self, Figures},
     lease::Lease,
+    receipts::Receipts,
     session::Session,
     sessions::Sessions,
 };
@@ -33,6 +34,7 @@ pub(crate) struct Context {
     pub(crate) departures: Departures,
     pub(crate) broadcasts: Broadcasts,
     pub(crate) audits: Audits,
+    pub(crate) receipts: Receipts,
     pub(crate) lease: Lease,
     pub(crate) health: watch::Receiver<Health>,
     /// Says whether a notice has expired that waits here.
@@ -58,6 +60,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    /// With the reports that [`receipts::run`](crate::receipts::run) is to hand over.
     pub(crate) fn new(
         name: GatewayName,
         backplane: &Backplane,
@@ -66,13 +69,15 @@ impl Context {
         call_deadline: Duration,
         broadcasts: Broadcasts,
         slow_socket_timeout: Duration,
-    ) -> Self {
-        Self {
+    ) -> (Self, mpsc::Receiver<Outgoing>) {
+        let (receipts, reports) = Receipts::new(name.clone(), backplane.clock());
+        let context = Self {
             name,
             sessions: Sessions::new(),
             departures: Departures::default(),
             broadcasts,
             audits: Audits::default(),
+            receipts,
             lease: Lease::default(),
             health: backplane.health(),
             clock: backplane.clock(),
@@ -87,7 +92,8 @@ impl Context {
             tasks: TaskTracker::new(),
             leaving: CancellationToken::new(),
             stop: CancellationToken::new(),
-        }
+        };
+        (context, reports)
     }
 
     /// Runs `future` in a task that ends with the gateway.

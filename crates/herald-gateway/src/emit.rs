@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use herald_backplane::VolatileNotice;
 use herald_core::{Cursor, Notice, NoticeId, Place, SessionId, UserId};
-use serde::Serialize;
+use serde::{Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use socketioxide::{
-    BroadcastError, SendError, SocketError, extract::SocketRef, operators::BroadcastOperators,
+    BroadcastError, SendError, SocketError, ack::AckStream, extract::SocketRef,
+    operators::BroadcastOperators,
 };
 
 use crate::delivery::Gap;
+
+/// What a client answers; what it says with it means nothing here.
+pub(crate) type Acknowledgement = AckStream<IgnoredAny>;
 
 /// What became of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +116,22 @@ impl<'a> Packet<'a> {
         self.place
     }
 
+    fn args(
+        &self,
+        user: &UserId,
+        cursor: Cursor,
+        replayed: bool,
+    ) -> Option<(&'a RawValue, Meta<'_>)> {
+        let cursor = Cursor { epoch: cursor.epoch, place: self.place };
+        let meta = Meta {
+            id: &self.id,
+            cursor: Some(cursor.encode(user)),
+            sent_at: self.place.position.ms,
+            replayed,
+        };
+        Some((self.payload?, meta))
+    }
+
     /// Hands it to a socket: the sender's bytes, untouched, then the meta object. `cursor` names
     /// the epoch that the session is in.
     pub(crate) fn emit(
@@ -121,17 +141,24 @@ impl<'a> Packet<'a> {
         cursor: Cursor,
         replayed: bool,
     ) -> Outcome {
-        let Some(payload) = self.payload else {
-            return Outcome::Unreadable;
-        };
-        let cursor = Cursor { epoch: cursor.epoch, place: self.place };
-        let meta = Meta {
-            id: &self.id,
-            cursor: Some(cursor.encode(user)),
-            sent_at: self.place.position.ms,
-            replayed,
-        };
-        outcome(&socket.emit(self.event, &(payload, meta)))
+        match self.args(user, cursor, replayed) {
+            Some(args) => outcome(&socket.emit(self.event, &args)),
+            None => Outcome::Unreadable,
+        }
+    }
+
+    /// The same, with an `ack` as the listener's third argument; gives what it is answered. It
+    /// fails, at the latest, after the time that acknowledgements have.
+    pub(crate) fn emit_for_ack(
+        &self,
+        socket: &SocketRef,
+        user: &UserId,
+        cursor: Cursor,
+        replayed: bool,
+    ) -> Result<Acknowledgement, Outcome> {
+        let args = self.args(user, cursor, replayed).ok_or(Outcome::Unreadable)?;
+        let sent = socket.emit_with_ack(self.event, &args);
+        sent.map_err(|error| outcome(&Err(error)))
     }
 }
 

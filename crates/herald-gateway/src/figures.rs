@@ -30,6 +30,9 @@
 //! | `herald_gateway_unreadable_total` | | notices dropped because their bytes are no JSON |
 //! | `herald_gateway_broadcasts_total` | | broadcasts handed to the sockets here |
 //! | `herald_gateway_dropped_total` | `kind`, `reason` | sockets that did not get a `volatile` notice or a `broadcast`: `full` (their queue is), `connecting` (not yet told `herald:ready`), `gone`, `unreadable`; and broadcasts as a whole, `busy` (too many at once) |
+//! | `herald_gateway_reports_total` | `outcome` | receipts reported to notifiers: `heard`, `unheard` (the notifier does not listen, now or any more) |
+//! | `herald_gateway_reports_dropped_total` | `reason` | reports that never were: `full` (too many waited), `late` (the backplane did not take them in time), `owed` (too many notices still to be handed to one session) |
+//! | `herald_gateway_acks_total` | `outcome` | acknowledgements awaited: `acked`, `timeout`, `gone` (the session ended), `dropped` (too many at once of one session) |
 //! | `herald_gateway_unregistering_sessions` | | sessions that ended and are still to be removed from the registry |
 //! | `herald_gateway_leases_total` | `event` | `taken`, `lost` |
 
@@ -66,6 +69,8 @@ pub(crate) struct Figures {
     pub(crate) refused: Counter,
     pub(crate) unreadable: Counter,
     pub(crate) unregistering: Gauge,
+    pub(crate) reports_heard: Counter,
+    pub(crate) reports_unheard: Counter,
 }
 
 impl Figures {
@@ -80,6 +85,7 @@ impl Figures {
         }
         let emitted = |way| counter!("herald_gateway_emitted_total", "way" => way);
         let reads = |outcome| counter!("herald_gateway_reads_total", "outcome" => outcome);
+        let reports = |outcome| counter!("herald_gateway_reports_total", "outcome" => outcome);
         let found = |finding| counter!("herald_gateway_audit_findings_total", "finding" => finding);
         Self {
             announced: counter!("herald_gateway_announced_total"),
@@ -104,6 +110,8 @@ impl Figures {
             refused: counter!("herald_gateway_emits_refused_total"),
             unreadable: counter!("herald_gateway_unreadable_total"),
             unregistering: gauge!("herald_gateway_unregistering_sessions"),
+            reports_heard: reports("heard"),
+            reports_unheard: reports("unheard"),
         }
     }
 }
@@ -168,6 +176,16 @@ pub(crate) fn gaps(reason: GapReason) -> Counter {
 /// What is in no inbox and was not given to a socket.
 pub(crate) fn dropped(kind: &'static str, reason: &'static str) -> Counter {
     counter!("herald_gateway_dropped_total", "kind" => kind, "reason" => reason)
+}
+
+/// Reports that no notifier gets.
+pub(crate) fn reports_dropped(reason: &'static str) -> Counter {
+    counter!("herald_gateway_reports_dropped_total", "reason" => reason)
+}
+
+/// Acknowledgements that were awaited.
+pub(crate) fn acks(outcome: &'static str) -> Counter {
+    counter!("herald_gateway_acks_total", "outcome" => outcome)
 }
 
 /// Leases taken and lost.
@@ -239,6 +257,12 @@ fn describe() {
         "herald_gateway_dropped_total",
         "Volatile notices and broadcasts that a socket did not get"
     );
+    describe_counter!("herald_gateway_reports_total", "Receipts reported to notifiers");
+    describe_counter!(
+        "herald_gateway_reports_dropped_total",
+        "Receipts that no notifier was told of"
+    );
+    describe_counter!("herald_gateway_acks_total", "Acknowledgements of clients that were awaited");
     describe_gauge!(
         "herald_gateway_unregistering_sessions",
         "Ended sessions still to be removed from the registry"

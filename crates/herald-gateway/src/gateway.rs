@@ -15,7 +15,7 @@ use crate::{
     context::Context,
     departures,
     edge::{self, Admission, Refusal, RouterOptions, Transports, engine},
-    expiry, lease, shutdown, sweep,
+    expiry, lease, receipts, shutdown, sweep,
 };
 
 /// How long a client may take for sending the body of a request.
@@ -103,7 +103,7 @@ impl Gateway {
         let (service, io) = engine::build(&options.engine);
         let transports = Transports::new(service.clone(), &options.engine.path);
         let (broadcasts, waiting) = Broadcasts::new();
-        let context = Arc::new(Context::new(
+        let (context, reports) = Context::new(
             name,
             &backplane,
             transports.clone(),
@@ -115,13 +115,16 @@ impl Gateway {
             options.backplane.call_deadline,
             broadcasts,
             options.slow_socket_timeout,
-        ));
+        );
+        let context = Arc::new(context);
         for namespace in &options.namespaces {
             connect::install(&io, &context, namespace);
         }
         let figures = context.figures.clone();
         let namespaces = options.namespaces.clone();
         context.spawn(broadcast::run(io.clone(), namespaces, waiting, figures));
+        // Not ended with the others: it hands over what they leave.
+        context.tasks.spawn(receipts::run(Arc::clone(&context), reports));
         let admission = Admission::new(None);
         admission.refuse(Refusal::BackplaneAway);
         let router = edge::router(

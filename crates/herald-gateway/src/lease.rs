@@ -106,7 +106,7 @@ pub(crate) async fn keep(
         context.lease.set(port);
         context.doubt_all(Doubt::Lease).await;
 
-        channel::consume(&context, &mut events).await;
+        channel::consume(&context, id, &mut events).await;
 
         context.lease.take();
         tracing::warn!(gateway = %context.name, %id, "lease lost");

@@ -3,7 +3,8 @@
 //! The way of a notice: `channel` hears of it and finds the user's `sessions`; each
 //! `session` asks its `delivery` (a pure state machine) what to do, and `emit` hands it to
 //! the socket. What is missed is read from the inbox by `catch_up`. What is in no inbox goes
-//! straight to the sockets; `broadcast` emits what is for all of them.
+//! straight to the sockets; `broadcast` emits what is for all of them. What becomes of a notice
+//! that its sender wants to hear of is noted by the session and reported by `receipts`.
 //!
 //! The way of a client: [`edge`] (TCP, HTTP, admission) → `connect` with `handshake` and
 //! [`auth`] → a session that catches up, and is registered by its first read.
@@ -49,6 +50,7 @@ mod figures;
 mod gateway;
 mod handshake;
 mod lease;
+mod receipts;
 mod renewal;
 mod session;
 mod sessions;

@@ -3,16 +3,20 @@
 //! Whoever emits, the channel or a catch-up, does so under the session's lock, so there is one
 //! order. Under it are only decisions and hand-overs to the socket's queue; nobody waits there.
 
+mod hand_over;
+pub(crate) mod ledger;
+
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use herald_backplane::{Announced, Clock, Finding, InboxNotice, Page, Since};
+use herald_backplane::{Announced, Clock, Finding, InboxNotice, Page, Receipt, Since};
 use herald_core::{Cursor, GapReason, SessionId, SessionRecord, UserId};
 use socketioxide::{extract::SocketRef, socket::Sid};
 
+use self::ledger::Ledger;
 use crate::{
     auth::Identity,
     broadcast,
@@ -21,6 +25,7 @@ use crate::{
     emit::{self, Outcome, Packet, VolatilePacket},
     expiry::now_ms,
     figures::{self, Figures},
+    receipts::Receipts,
 };
 
 /// A session that is connected, or was a moment ago.
@@ -30,6 +35,7 @@ pub(crate) struct Session {
     record: SessionRecord,
     socket: SocketRef,
     transport: Transport,
+    receipts: Receipts,
     flow: Mutex<Flow>,
     token: Mutex<Token>,
 }
@@ -60,6 +66,7 @@ struct Flow {
     catching_up: bool,
     lagging: bool,
     gone: bool,
+    ledger: Ledger,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,6 +87,15 @@ enum Waiting {
     Ready(Cursor),
     Gap(Gap),
     Notice(InboxNotice),
+}
+
+/// What came of an announcement.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// A catch-up is to be started for it.
+    pub(crate) doubt: Option<Doubt>,
+    /// What to answer to who wants receipts; none from a session that has ended.
+    pub(crate) receipt: Option<Receipt>,
 }
 
 /// What is to be asked of the backplane.
@@ -116,12 +132,14 @@ impl Session {
         malformed: bool,
         socket: SocketRef,
         transport: Transport,
+        receipts: Receipts,
     ) -> Self {
         Self {
             user: identity.user,
             record,
             socket,
             transport,
+            receipts,
             flow: Mutex::new(Flow {
                 delivery: Delivery::new(since),
                 stage: Stage::New { malformed },
@@ -131,6 +149,7 @@ impl Session {
                 catching_up: true,
                 lagging: false,
                 gone: false,
+                ledger: Ledger::default(),
             }),
             token: Mutex::new(Token {
                 ends_at_ms: identity.ends_at_ms,
@@ -222,21 +241,20 @@ impl Session {
         }
     }
 
-    /// An announcement has come in. If the answer is a doubt, a catch-up is to be started.
+    /// An announcement has come in.
     pub(crate) fn announce(
-        &self,
+        self: &Arc<Self>,
         announced: &Announced,
         packet: Option<&Packet<'_>>,
         figures: &Figures,
-    ) -> Option<Doubt> {
+    ) -> Heard {
         let mut flow = self.lock();
         if flow.gone {
-            return None;
+            return Heard::default();
         }
-        match (flow.delivery.announced(announced), packet) {
+        let doubt = match (flow.delivery.announced(announced), packet) {
             (Verdict::Emit, Some(packet)) => {
-                let cursor = flow.delivery.cursor();
-                match packet.emit(&self.socket, &self.user, cursor, false) {
+                match self.hand_over(&mut flow, packet, announced) {
                     Outcome::Taken => {
                         figures.live.increment(1);
                         flow.delivery.emitted(packet.place());
@@ -253,7 +271,7 @@ impl Session {
                         flow.start_catching_up(Doubt::Lagging)
                     }
                     // The disconnect handler, or the sweep, does the rest.
-                    Outcome::Gone => None,
+                    Outcome::Gone => return Heard::default(),
                 }
             }
             (Verdict::Duplicate, _) => {
@@ -262,7 +280,8 @@ impl Session {
             }
             (Verdict::Read(doubt), _) => flow.start_catching_up(doubt),
             (Verdict::Later | Verdict::Emit, _) => None,
-        }
+        };
+        Heard { doubt, receipt: self.answer(&mut flow, announced) }
     }
 
     /// Emits a notice that is in no inbox: now or never. Whatever becomes of it, the session's
@@ -347,7 +366,12 @@ impl Session {
     }
 
     /// A page has come. The client is told first where it begins and what it missed.
-    pub(crate) fn accept(&self, page: &Page, clock: &Clock, figures: &Figures) -> Outcome {
+    pub(crate) fn accept(
+        self: &Arc<Self>,
+        page: &Page,
+        clock: &Clock,
+        figures: &Figures,
+    ) -> Outcome {
         let mut flow = self.lock();
         let mut gap = flow.delivery.accept(page);
         if let Stage::New { malformed } = flow.stage {
@@ -367,32 +391,35 @@ impl Session {
     }
 
     /// Hands over what the socket refused before; a notice only if it has not expired meanwhile.
-    pub(crate) fn flush(&self, clock: &Clock, figures: &Figures) -> Outcome {
+    pub(crate) fn flush(self: &Arc<Self>, clock: &Clock, figures: &Figures) -> Outcome {
         self.flush_locked(&mut self.lock(), clock, figures)
     }
 
-    fn flush_locked(&self, flow: &mut Flow, clock: &Clock, figures: &Figures) -> Outcome {
-        while let Some(waiting) = flow.waiting.front() {
-            let outcome = match waiting {
+    fn flush_locked(
+        self: &Arc<Self>,
+        flow: &mut Flow,
+        clock: &Clock,
+        figures: &Figures,
+    ) -> Outcome {
+        while let Some(waiting) = flow.waiting.pop_front() {
+            let outcome = match &waiting {
                 Waiting::Ready(cursor) => emit::ready(&self.socket, &self.user, self.id(), *cursor),
                 Waiting::Gap(gap) => emit::gap(&self.socket, &self.user, gap),
                 // The place moves over it, as over what the inbox leaves out.
                 Waiting::Notice(notice) if clock.is_past(notice.expires_at_ms) => Outcome::Taken,
-                Waiting::Notice(notice) => {
-                    let packet = Packet::new(&notice.notice, notice.place);
-                    self.emit_read(&packet, flow, figures)
-                }
+                Waiting::Notice(notice) => self.emit_read(notice, flow, figures),
             };
             match outcome {
                 Outcome::Taken | Outcome::Unreadable => {
-                    match flow.waiting.pop_front() {
-                        Some(Waiting::Notice(notice)) => flow.delivery.emitted(notice.place),
+                    match waiting {
+                        Waiting::Notice(notice) => flow.delivery.emitted(notice.place),
                         // From here on it gets broadcasts.
-                        Some(Waiting::Ready(_)) => broadcast::join(&self.socket, self.id()),
-                        Some(Waiting::Gap(_)) | None => {}
+                        Waiting::Ready(_) => broadcast::join(&self.socket, self.id()),
+                        Waiting::Gap(_) => {}
                     }
                 }
                 Outcome::Full => {
+                    flow.waiting.push_front(waiting);
                     flow.lags(figures);
                     return Outcome::Full;
                 }
@@ -404,7 +431,7 @@ impl Session {
 
     /// Emits at most `most` notices of an accepted page, of which `done` were looked at before.
     pub(crate) fn emit_page(
-        &self,
+        self: &Arc<Self>,
         page: &Page,
         done: &mut usize,
         most: usize,
@@ -417,8 +444,7 @@ impl Session {
         let from = *done;
         for notice in page.notices.iter().skip(from).take(most) {
             if flow.delivery.wants(notice.place) {
-                let packet = Packet::new(&notice.notice, notice.place);
-                match self.emit_read(&packet, &flow, figures) {
+                match self.emit_read(notice, &mut flow, figures) {
                     Outcome::Taken | Outcome::Unreadable => flow.delivery.emitted(notice.place),
                     Outcome::Full => {
                         // Only this one is kept, to see when there is room again: whole pages of
@@ -445,13 +471,19 @@ impl Session {
         Progress::Done(next)
     }
 
-    fn emit_read(&self, packet: &Packet<'_>, flow: &Flow, figures: &Figures) -> Outcome {
+    fn emit_read(
+        self: &Arc<Self>,
+        notice: &InboxNotice,
+        flow: &mut Flow,
+        figures: &Figures,
+    ) -> Outcome {
         let replayed = flow.stage != Stage::Settled;
-        let outcome = packet.emit(&self.socket, &self.user, flow.delivery.cursor(), replayed);
+        let packet = Packet::new(&notice.notice, notice.place);
+        let outcome = self.hand_over_read(flow, &packet, notice, replayed);
         match outcome {
             Outcome::Taken if replayed => figures.replayed.increment(1),
             Outcome::Taken => figures.repaired.increment(1),
-            Outcome::Unreadable => drop_unreadable(packet, figures),
+            Outcome::Unreadable => drop_unreadable(&packet, figures),
             Outcome::Full | Outcome::Gone => {}
         }
         outcome
@@ -472,6 +504,7 @@ impl Session {
         let mut flow = self.lock();
         flow.gone = true;
         flow.keeps_up(figures);
+        self.settle(&mut flow);
     }
 
     /// Whether the session has ended.

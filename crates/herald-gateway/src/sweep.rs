@@ -75,7 +75,7 @@ mod tests {
         let options = EngineOptions::default();
         let (service, io) = engine::build(&options);
         let transports = Transports::new(service.clone(), &options.path);
-        let context = Arc::new(Context::new(
+        let (context, _reports) = Context::new(
             GatewayName::new("test").unwrap(),
             backplane,
             transports.clone(),
@@ -83,7 +83,8 @@ mod tests {
             Duration::from_secs(1),
             crate::broadcast::Broadcasts::new().0,
             SOON,
-        ));
+        );
+        let context = Arc::new(context);
         connect::install(&io, &context, &Namespace::new("/notice").unwrap());
         let condition = Readiness::new().condition("lease");
         let first = lease::first(&context, backplane, &condition).await.unwrap();

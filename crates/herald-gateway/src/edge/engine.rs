@@ -22,6 +22,8 @@ pub struct EngineOptions {
     pub connect_timeout: Duration,
     /// Time for changing from polling to WebSocket.
     pub upgrade_timeout: Duration,
+    /// How long a client's acknowledgement of a notice is awaited.
+    pub ack_timeout: Duration,
     /// Largest packet from a client, in bytes, over WebSocket and polling alike (there it is the
     /// largest body). A client that sends more is disconnected. Packets to clients may be larger.
     pub max_packet_bytes: usize,
@@ -40,6 +42,7 @@ impl Default for EngineOptions {
             ping_timeout: Duration::from_secs(20),
             connect_timeout: Duration::from_secs(10),
             upgrade_timeout: Duration::from_secs(10),
+            ack_timeout: Duration::from_secs(60),
             max_packet_bytes: 16 * 1024,
             max_queued_packets: 128,
             ws_read_buffer_bytes: 512,
@@ -67,6 +70,7 @@ pub fn builder(options: &EngineOptions) -> SocketIoBuilder {
         .ping_timeout(options.ping_timeout)
         .connect_timeout(options.connect_timeout)
         .upgrade_timeout(options.upgrade_timeout)
+        .ack_timeout(options.ack_timeout)
         .max_payload(options.max_packet_bytes as u64)
         .ws_max_message_size(options.max_packet_bytes)
         .ws_max_frame_size(options.max_packet_bytes)

@@ -10,6 +10,7 @@ mod expiry;
 mod jwks;
 mod lease;
 mod outage;
+mod receipts;
 mod slow;
 mod token_end;
 mod volatile;

@@ -14,12 +14,14 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Event {
     pub(crate) namespace: String,
+    /// What an acknowledgement has to name, if one is asked for.
+    pub(crate) ack: Option<u64>,
     pub(crate) name: String,
     pub(crate) args: Vec<Value>,
 }
 
 impl Event {
-    /// Parses the packet `42/namespace,["name",…]`.
+    /// Parses the packet `42/namespace,ack["name",…]`.
     pub(crate) fn parse(packet: &str) -> Self {
         let rest = packet.strip_prefix("42").unwrap_or_else(|| panic!("no event: {packet}"));
         let (namespace, list) = match rest.strip_prefix('/') {
@@ -29,9 +31,11 @@ impl Event {
             }
             None => ("/".to_owned(), rest),
         };
+        let (ack, list) = list.split_at(list.find('[').unwrap());
+        let ack = (!ack.is_empty()).then(|| ack.parse().unwrap());
         let mut args: Vec<Value> = serde_json::from_str(list).unwrap();
         let name = args.remove(0).as_str().unwrap().to_owned();
-        Self { namespace, name, args }
+        Self { namespace, ack, name, args }
     }
 
     /// A field of the last argument, as a text.
@@ -108,6 +112,12 @@ impl Client {
     pub(crate) async fn event(&mut self) -> Event {
         let packet = self.socket.next().await.expect("an event, not the end");
         Event::parse(&packet)
+    }
+
+    /// Acknowledges an event that asks for it, as a stock client would that was given `args`.
+    pub(crate) async fn acknowledge(&mut self, event: &Event, args: Value) {
+        let ack = event.ack.expect("it asks for an acknowledgement");
+        self.socket.send(&format!("43{},{ack}{args}", event.namespace)).await;
     }
 
     /// Asserts that the next notices carry these numbers.
