@@ -1,5 +1,6 @@
-//! `herald`: the command line. For now it has one command, `dev`.
+//! `herald`: the command line.
 
+mod api_key;
 mod dev;
 mod page;
 
@@ -20,7 +21,8 @@ herald: notices to users, on whatever device they have open
 Usage: herald <command> [options]
 
 Commands:
-  dev    Run everything in one process, with a page to try it; needs nothing else
+  dev      Run everything in one process, with a page to try it; needs nothing else
+  api-key  Make an API key for a caller of the notifier
 
 `herald <command> --help` lists a command's options, `herald --version` tells the version.
 ";
@@ -41,6 +43,7 @@ fn main() -> Exit {
             let source = dev::presets(Source::new(arguments, std::env::vars_os()));
             launch(&DEV, source, dev::Options::read, dev::serve)
         }
+        Some("api-key") => api_key::run(arguments),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
             Exit::Clean

@@ -7,7 +7,12 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{call::Protocol, error::Error, metrics};
+use crate::{
+    call::Protocol,
+    callers::{Caller, Callers},
+    error::Error,
+    metrics,
+};
 
 /// Bounds the calls under way, over both protocols together. Asked before a call's message is
 /// read, so that it bounds memory too. Cheap to clone.
@@ -15,6 +20,13 @@ use crate::{call::Protocol, error::Error, metrics};
 pub(crate) struct Admission {
     places: Arc<Semaphore>,
     limit: usize,
+}
+
+/// Who may call, and its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Admitted {
+    pub(crate) caller: Caller,
+    pub(crate) permit: Permit,
 }
 
 /// One call's place, free again when the last clone is dropped.
@@ -32,6 +44,17 @@ impl Admission {
     /// At most `limit` calls.
     pub(crate) fn new(limit: usize) -> Self {
         Self { places: Arc::new(Semaphore::new(limit)), limit }
+    }
+
+    /// Lets a call in of which only the head is there.
+    pub(crate) fn let_in(
+        &self,
+        protocol: Protocol,
+        callers: &Callers,
+        authorization: Option<&[u8]>,
+    ) -> Result<Admitted, Error> {
+        let caller = callers.identify(protocol, authorization)?;
+        Ok(Admitted { caller, permit: self.admit(protocol)? })
     }
 
     /// A place for one call; never waits, since a queue would only make everybody late.

@@ -51,7 +51,7 @@ pub(crate) async fn send(
     let mut done: Vec<(String, Option<Result<_, Error>>)> = Vec::with_capacity(items.len());
     for (index, Item { reference, notice }) in items.into_iter().enumerate() {
         let checked = notice.and_then(|notice| {
-            validate::item(&reference, notice, &at.item(index), &context.limits)
+            validate::item(&reference, notice, &at.item(index), &context.limits)?.by(call.caller())
         });
         let refused = match checked {
             Ok(sendable) => {

@@ -8,7 +8,8 @@ use tokio::time::{Instant, timeout_at};
 use tonic::Code;
 
 use crate::{
-    admission::Permit,
+    admission::{Admitted, Permit},
+    callers::Caller,
     error::{Error, Work, code_name},
     field::Names,
     metrics,
@@ -38,6 +39,16 @@ pub(crate) enum Rpc {
 }
 
 impl Rpc {
+    /// All there are.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::SendNotice,
+        Self::BatchSendNotices,
+        Self::ListNotices,
+        Self::BatchGetPresence,
+        Self::DisconnectUser,
+        Self::Broadcast,
+    ];
+
     /// Its name, as in the proto.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -72,6 +83,7 @@ impl Protocol {
 #[derive(Debug)]
 pub(crate) struct Call {
     rpc: Rpc,
+    caller: Caller,
     protocol: Protocol,
     started: Instant,
     /// When the caller must have its answer.
@@ -89,14 +101,24 @@ impl Call {
         protocol: Protocol,
         allowed: Option<Duration>,
         traceparent: Option<&str>,
-        permit: Option<Permit>,
+        admitted: Option<Admitted>,
     ) -> Self {
+        // Nothing gets here without having been admitted.
+        let (caller, permit) = admitted.map_or_else(
+            || (Caller::nobody(), None),
+            |Admitted { caller, permit }| (caller, Some(permit)),
+        );
         let started = permit.as_ref().map_or_else(Instant::now, Permit::since);
         let allowed = allowed
             .map_or(context.call_deadline, |allowed| short_of(allowed).min(context.call_deadline));
         let trace = TraceContext::extract(traceparent);
         let deadline = started + allowed;
-        Self { rpc, protocol, started, deadline, trace, _permit: permit }
+        Self { rpc, caller, protocol, started, deadline, trace, _permit: permit }
+    }
+
+    /// Who calls.
+    pub(crate) fn caller(&self) -> &Caller {
+        &self.caller
     }
 
     /// How the caller calls the fields.
@@ -107,7 +129,7 @@ impl Call {
         }
     }
 
-    /// Does the call's work, inside its span and counted.
+    /// Does the call's work if the caller may call this, inside its span and counted.
     pub(crate) async fn run<T>(
         &self,
         work: impl Future<Output = Result<T, Error>>,
@@ -119,13 +141,19 @@ impl Call {
             otel.kind = "server",
             rpc,
             protocol,
+            caller = self.caller.name(),
             code = tracing::field::Empty,
         );
+        let work = async {
+            self.caller.may_call(self.rpc)?;
+            work.await
+        };
         // On the heap: a handler's future is large, and is moved several times on its way.
         let result = self.trace.clone().in_span(span.clone(), Box::pin(work)).await;
         let code = result.as_ref().map_or_else(Error::code, |_| Code::Ok);
         span.record("code", code_name(code));
         metrics::call(rpc, protocol, code, self.started.elapsed());
+        metrics::caller(self.caller.name(), code);
         if let Err(error) = &result {
             tracing::debug!(parent: &span, code = code_name(code), %error, "call failed");
         }

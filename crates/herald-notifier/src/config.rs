@@ -12,12 +12,15 @@ use herald_service::{
     config::{ByteSize, Reader},
 };
 
+use crate::callers::ApiKeys;
+
 /// The variable of the gRPC address.
 pub(crate) const GRPC_LISTEN: &str = "HERALD_NOTIFIER_GRPC_LISTEN";
 /// The variable of the HTTP address.
 pub(crate) const HTTP_LISTEN: &str = "HERALD_NOTIFIER_HTTP_LISTEN";
 /// The variable of the admin port's address.
 pub(crate) const ADMIN_LISTEN: &str = "HERALD_NOTIFIER_ADMIN_LISTEN";
+const API_KEYS_FILE: &str = "HERALD_API_KEYS_FILE";
 const ALLOW_INSECURE: &str = "HERALD_ALLOW_INSECURE";
 const PAYLOAD_BYTES: &str = "HERALD_PAYLOAD_BYTES";
 const BATCH_BYTES: &str = "HERALD_BATCH_BYTES";
@@ -33,6 +36,8 @@ pub struct Options {
     pub grpc_listen: SocketAddr,
     /// Where HTTP is served.
     pub http_listen: SocketAddr,
+    /// The keys that callers have to show; without them nobody is asked.
+    pub api_keys: Option<ApiKeys>,
     /// Largest payload of a notice, in bytes of JSON text.
     pub payload_bytes: usize,
     /// Most items in a batch.
@@ -66,6 +71,7 @@ impl Default for Options {
         Self {
             grpc_listen: any_port,
             http_listen: any_port,
+            api_keys: None,
             payload_bytes: limits::PAYLOAD_BYTES,
             batch_items: limits::BATCH_ITEMS,
             batch_bytes: limits::BATCH_BYTES,
@@ -94,11 +100,18 @@ impl Options {
         let allow_insecure = r
             .option(ALLOW_INSECURE, "Serve without authentication on other addresses than loopback")
             .default("false");
-        r.check(&[GRPC_LISTEN, HTTP_LISTEN, ALLOW_INSECURE], || {
-            check_addresses(
-                [(GRPC_LISTEN, grpc_listen), (HTTP_LISTEN, http_listen)],
-                allow_insecure,
+        let api_keys = r
+            .parsed(
+                API_KEYS_FILE,
+                "File with the API keys of callers, read again when it changes",
+                |path| ApiKeys::read(path),
             )
+            .describe("PATH", "a file made with `herald api-key`", "")
+            .unset_means("callers are not asked who they are")
+            .optional();
+        let asked = allow_insecure || api_keys.is_some();
+        r.check(&[GRPC_LISTEN, HTTP_LISTEN, ALLOW_INSECURE, API_KEYS_FILE], || {
+            check_addresses([(GRPC_LISTEN, grpc_listen), (HTTP_LISTEN, http_listen)], asked)
         });
         let max_calls = r
             .option("HERALD_NOTIFIER_MAX_CALLS", "Calls under way; further ones are refused")
@@ -136,6 +149,7 @@ impl Options {
         Self {
             grpc_listen,
             http_listen,
+            api_keys,
             payload_bytes,
             batch_items,
             batch_bytes,
@@ -198,14 +212,14 @@ fn duration(
         .default(default)
 }
 
-/// Callers are not authenticated, so whoever reaches the port can send to everybody.
+/// Where callers are not authenticated, whoever reaches the port can send to everybody.
 fn check_addresses(
     addresses: [(&'static str, SocketAddr); 2],
-    allow_insecure: bool,
+    allowed: bool,
 ) -> Result<(), String> {
     let open: Vec<_> =
         addresses.into_iter().filter(|(_, address)| !address.ip().is_loopback()).collect();
-    if allow_insecure || open.is_empty() {
+    if allowed || open.is_empty() {
         return Ok(());
     }
     let join = |words: Vec<String>| words.join(" and ");
@@ -215,7 +229,7 @@ fn check_addresses(
     );
     Err(format!(
         "callers are not authenticated, so anybody who reaches {are} could send to every user; \
-         listen on loopback only ({use_instead}), or set {ALLOW_INSECURE}=true where the network \
+         give them API keys ({API_KEYS_FILE}), listen on loopback only ({use_instead}), or set {ALLOW_INSECURE}=true where the network \
          lets nobody else in"
     ))
 }

@@ -58,6 +58,17 @@ pub(crate) enum Error {
     /// The connection broke while the body was read.
     #[error("the body ended early")]
     BrokenBody,
+    /// Nobody knows who calls; the text says why.
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    /// The caller may not do that.
+    #[error("the caller {caller} lacks the scope {scope}")]
+    Forbidden {
+        /// The name of its key.
+        caller: String,
+        /// What its key would have to have.
+        scope: String,
+    },
     /// The idempotency key stands for another notice.
     #[error("the idempotency key was used for a notice of another event, payload or ttl")]
     KeyUsed,
@@ -108,6 +119,8 @@ impl Error {
             Self::NoMethod(_) => (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED, None),
             Self::TooLarge { .. } => (Code::OutOfRange, StatusCode::PAYLOAD_TOO_LARGE, None),
             Self::SlowBody(_) => (Code::DeadlineExceeded, StatusCode::REQUEST_TIMEOUT, None),
+            Self::Unauthenticated(_) => (Code::Unauthenticated, StatusCode::UNAUTHORIZED, None),
+            Self::Forbidden { .. } => (Code::PermissionDenied, StatusCode::FORBIDDEN, None),
             Self::KeyUsed => (Code::AlreadyExists, StatusCode::CONFLICT, None),
             Self::NotOffered(_) => (Code::Unimplemented, StatusCode::NOT_IMPLEMENTED, None),
             Self::Busy { .. } => {
@@ -259,6 +272,8 @@ mod tests {
         // As google.rpc.Code documents it, but for what HTTP alone knows.
         for (error, code, status) in [
             (Error::NotOffered("wait_for".into()), 12, 501),
+            (Error::Unauthenticated("no"), 16, 401),
+            (Error::Forbidden { caller: String::new(), scope: String::new() }, 7, 403),
             (Error::KeyUsed, 6, 409),
             (Error::Busy { limit: 1 }, 8, 429),
             (Error::Unanswered(Work::Read), 14, 503),

@@ -19,9 +19,10 @@ use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::{
     accept::accept,
-    admission::{Admission, Permit},
+    admission::{Admission, Admitted},
     batch::{self, Done, Item},
     call::{Call, Context, Protocol, Rpc, grpc_timeout},
+    callers::Callers,
     config::Options,
     list, presence, send, validate,
 };
@@ -44,6 +45,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     context: Arc<Context>,
     admission: Admission,
+    callers: Callers,
     health: HealthReporter,
     options: &Options,
     shutdown: &Shutdown,
@@ -51,7 +53,10 @@ pub(crate) async fn serve(
     let largest = context.limits.batch_bytes.saturating_add(ENVELOPE_BYTES);
     let notices = NoticeServiceServer::new(Grpc { context }).max_decoding_message_size(largest);
     let admit = move |mut request: Request<()>| {
-        request.extensions_mut().insert(admission.admit(Protocol::Grpc)?);
+        let authorization = request.metadata().get("authorization");
+        let authorization = authorization.map(|value| value.as_encoded_bytes());
+        let admitted = admission.let_in(Protocol::Grpc, &callers, authorization)?;
+        request.extensions_mut().insert(admitted);
         Ok(request)
     };
     let health = HealthService::from_health_reporter(health);
@@ -95,9 +100,9 @@ impl Grpc {
         let (metadata, mut extensions, message) = request.into_parts();
         let text = |name| metadata.get(name).and_then(|value| value.to_str().ok());
         let allowed = text("grpc-timeout").and_then(grpc_timeout);
-        let permit = extensions.remove::<Permit>();
+        let admitted = extensions.remove::<Admitted>();
         let traceparent = text("traceparent");
-        let call = Call::begin(&self.context, rpc, Protocol::Grpc, allowed, traceparent, permit);
+        let call = Call::begin(&self.context, rpc, Protocol::Grpc, allowed, traceparent, admitted);
         (call, message)
     }
 }

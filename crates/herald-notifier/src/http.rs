@@ -18,9 +18,10 @@ use axum::{
 use http::{HeaderValue, Uri, header};
 
 use crate::{
-    admission::{Admission, Permit},
+    admission::{Admission, Admitted},
     batch,
     call::{Call, Context, Protocol, Rpc},
+    callers::Callers,
     config::Options,
     error::Error,
     list, presence, send, validate,
@@ -34,12 +35,18 @@ const OPENAPI: &str = include_str!("../openapi/openapi.json");
 struct Http {
     context: Arc<Context>,
     admission: Admission,
+    callers: Callers,
     body_timeout: Duration,
 }
 
 /// All that is served.
-pub(crate) fn router(context: Arc<Context>, admission: Admission, options: &Options) -> Router {
-    let http = Http { context, admission, body_timeout: options.body_timeout };
+pub(crate) fn router(
+    context: Arc<Context>,
+    admission: Admission,
+    callers: Callers,
+    options: &Options,
+) -> Router {
+    let http = Http { context, admission, callers, body_timeout: options.body_timeout };
     Router::new()
         .route("/v1/notices", post(send_notice))
         .route("/v1/notices:batch", post(batch_send_notices))
@@ -54,11 +61,14 @@ pub(crate) fn router(context: Arc<Context>, admission: Admission, options: &Opti
         .with_state(http)
 }
 
-/// Takes a place among the calls under way before anything of the body is read.
+/// Looks who calls, and takes a place among the calls under way, before anything of the body is
+/// read.
 async fn admit(State(http): State<Http>, mut request: Request, next: Next) -> Response {
-    match http.admission.admit(Protocol::Http) {
-        Ok(permit) => {
-            request.extensions_mut().insert(permit);
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let authorization = authorization.map(HeaderValue::as_bytes);
+    match http.admission.let_in(Protocol::Http, &http.callers, authorization) {
+        Ok(admitted) => {
+            request.extensions_mut().insert(admitted);
             next.run(request).await
         }
         Err(error) => answer::error(&error),
@@ -68,10 +78,10 @@ async fn admit(State(http): State<Http>, mut request: Request, next: Next) -> Re
 impl Http {
     /// The call that a request makes.
     fn begin(&self, rpc: Rpc, request: &mut Request) -> Call {
-        let permit = request.extensions_mut().remove::<Permit>();
+        let admitted = request.extensions_mut().remove::<Admitted>();
         let traceparent = request.headers().get("traceparent");
         let traceparent = traceparent.and_then(|value| value.to_str().ok());
-        Call::begin(&self.context, rpc, Protocol::Http, None, traceparent, permit)
+        Call::begin(&self.context, rpc, Protocol::Http, None, traceparent, admitted)
     }
 
     /// The JSON text of a request.

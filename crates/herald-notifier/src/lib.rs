@@ -5,7 +5,8 @@
 //! `validate.rs` says everything that is wrong with it, `send.rs` hands the notice to the
 //! backplane and answers what is known. `batch.rs`, `list.rs` and `presence.rs` stand beside
 //! `send.rs`. `call.rs` is what every call has (deadline, trace, figures), `error.rs` the one table
-//! of errors for both protocols, `admission.rs` the bound on calls under way.
+//! of errors for both protocols, `callers.rs` who calls and what it may, `admission.rs` the bound on
+//! calls under way.
 //!
 //! # What it holds to
 //! - Accepted means appended: an answer of OK was written to the user's inbox.
@@ -32,6 +33,7 @@ mod accept;
 mod admission;
 mod batch;
 mod call;
+mod callers;
 mod config;
 mod error;
 mod field;
@@ -47,5 +49,6 @@ mod send;
 mod service;
 mod validate;
 
+pub use callers::{ApiKeys, KeyRequest, NewKey, new_key};
 pub use config::{Options, ProcessOptions};
 pub use service::{Notifier, RunError, serve};

@@ -19,6 +19,7 @@ pub(crate) async fn list_notices(
     request: api::ListNoticesRequest,
 ) -> Result<api::ListNoticesResponse, Error> {
     let listing = validate::listing(request, &Path::root(call.names()), &context.limits)?;
+    call.caller().may_reach(&listing.user)?;
     // Like everywhere, a cursor that cannot be read is answered with all that is kept.
     let since = listing.since.unwrap_or(Since::Start);
     let read = context.port.read(&listing.user, since, listing.notices);

@@ -5,7 +5,10 @@
 //! | `herald_notifier_calls_total` | `rpc`, `protocol`, `code` | calls answered (over gRPC, those whose message was protobuf) |
 //! | `herald_notifier_call_seconds` | `rpc`, `protocol` | from a call's head to its answer |
 //! | `herald_notifier_calls_in_flight` | `protocol` | calls under way |
-//! | `herald_notifier_refused_total` | `protocol`, `reason` | calls refused before they were read; `busy` |
+//! | `herald_notifier_refused_total` | `protocol`, `reason` | calls refused before they were read; `busy`, `unauthenticated` |
+//! | `herald_notifier_caller_calls_total` | `caller`, `code` | calls by the name of their API key |
+//! | `herald_notifier_api_keys` | | API keys in force |
+//! | `herald_notifier_api_keys_reads_total` | `outcome` | times that the file of API keys had changed: `ok`, `failed` (the keys stay as they are) |
 //! | `herald_notifier_notices_total` | `outcome`, `code` | notices, single and in batches; the outcome of a failed one is `NONE` |
 //! | `herald_notifier_targets_total` | `state` | sessions that notices were meant for, by what the answer said of them |
 //! | `herald_notifier_dispatch_seconds` | | one notice's way into the backplane |
@@ -27,6 +30,9 @@ const CALLS: &str = "herald_notifier_calls_total";
 const CALL_SECONDS: &str = "herald_notifier_call_seconds";
 const CALLS_IN_FLIGHT: &str = "herald_notifier_calls_in_flight";
 const REFUSED: &str = "herald_notifier_refused_total";
+const CALLER_CALLS: &str = "herald_notifier_caller_calls_total";
+const API_KEYS: &str = "herald_notifier_api_keys";
+const API_KEYS_READS: &str = "herald_notifier_api_keys_reads_total";
 const NOTICES: &str = "herald_notifier_notices_total";
 const TARGETS: &str = "herald_notifier_targets_total";
 const DISPATCH_SECONDS: &str = "herald_notifier_dispatch_seconds";
@@ -40,6 +46,9 @@ pub(crate) fn describe() {
     describe_histogram!(CALL_SECONDS, Unit::Seconds, "time to a call's answer");
     describe_gauge!(CALLS_IN_FLIGHT, "calls under way");
     describe_counter!(REFUSED, "calls refused before they were read");
+    describe_counter!(CALLER_CALLS, "calls by the name of their API key");
+    describe_gauge!(API_KEYS, "API keys in force");
+    describe_counter!(API_KEYS_READS, "times that the file of API keys had changed");
     describe_counter!(NOTICES, "notices, single and in batches, by what became of them");
     describe_counter!(TARGETS, "sessions that notices were meant for");
     describe_histogram!(DISPATCH_SECONDS, Unit::Seconds, "a notice's way into the backplane");
@@ -60,6 +69,21 @@ pub(crate) fn calls_in_flight(protocol: &'static str, change: f64) {
 
 pub(crate) fn refused(protocol: &'static str, reason: &'static str) {
     counter!(REFUSED, "protocol" => protocol, "reason" => reason).increment(1);
+}
+
+/// A call of a caller that has a name: there are as many as the file of keys has.
+pub(crate) fn caller(name: &str, code: Code) {
+    if !name.is_empty() {
+        counter!(CALLER_CALLS, "caller" => name.to_owned(), "code" => code_name(code)).increment(1);
+    }
+}
+
+pub(crate) fn api_keys(count: usize) {
+    gauge!(API_KEYS).set(count as f64);
+}
+
+pub(crate) fn api_keys_read(outcome: &'static str) {
+    counter!(API_KEYS_READS, "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn notice(outcome: &'static str, code: Code) {

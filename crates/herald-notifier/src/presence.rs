@@ -18,6 +18,7 @@ pub(crate) async fn batch_get_presence(
     request: api::BatchGetPresenceRequest,
 ) -> Result<api::BatchGetPresenceResponse, Error> {
     let users = validate::presence(&request, &Path::root(call.names()))?;
+    users.iter().try_for_each(|user| call.caller().may_reach(user))?;
     let presence = call.backplane(Work::Read, context.port.presence(&users)).await?;
     Ok(api::BatchGetPresenceResponse { users: presence.into_iter().map(user).collect() })
 }

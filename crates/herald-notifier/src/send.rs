@@ -25,7 +25,9 @@ pub(crate) async fn send_notice(
     call: &Call,
     request: api::SendNoticeRequest,
 ) -> Result<api::SendNoticeResponse, Error> {
-    let result = match validate::notice(request, &Path::root(call.names()), &context.limits) {
+    let checked = validate::notice(request, &Path::root(call.names()), &context.limits)
+        .and_then(|sendable| sendable.by(call.caller()));
+    let result = match checked {
         Ok(sendable) => send(context, call, sendable).await,
         Err(error) => Err(error),
     };
@@ -65,6 +67,8 @@ pub(crate) async fn broadcast(
 ) -> Result<api::BroadcastResponse, Error> {
     let (event, payload): (EventName, Payload) =
         validate::broadcast(request, &Path::root(call.names()), &context.limits)?;
+    call.caller().may_reach_everybody()?;
+    call.caller().may_send(&event)?;
     let notice = Notice { event, payload, traceparent: current_traceparent() };
     let told = call.backplane(Work::Send, context.port.broadcast(&notice)).await?;
     Ok(api::BroadcastResponse { gateways_told: u32::try_from(told).unwrap_or(u32::MAX) })

@@ -13,6 +13,7 @@ use tonic_health::server::HealthReporter;
 use crate::{
     admission::Admission,
     call::Context,
+    callers::Callers,
     config::{ADMIN_LISTEN, GRPC_LISTEN, HTTP_LISTEN, Options, ProcessOptions},
     grpc, health, http, metrics, reaper,
     validate::Limits,
@@ -112,12 +113,16 @@ impl Notifier {
         background.spawn(health::tell(readiness, reporter.clone()));
 
         let closing = Shutdown::new();
-        let router = http::router(Arc::clone(&context), admission.clone(), &options);
+        let callers = Callers::new(options.api_keys.as_ref());
+        background.spawn(callers.clone().keep_fresh());
+        let router =
+            http::router(Arc::clone(&context), admission.clone(), callers.clone(), &options);
         let http = http::connection::serve(http.listener, router, options.head_timeout, &closing);
         let grpc = grpc::serve(
             grpc.listener,
             context,
             admission.clone(),
+            callers,
             reporter.clone(),
             &options,
             &closing,

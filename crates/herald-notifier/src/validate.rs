@@ -15,6 +15,7 @@ use herald_proto::{
 
 use crate::{
     call::Rpc,
+    callers::Caller,
     error::Error,
     field::{Path, Violations},
     page_token,
@@ -63,6 +64,21 @@ pub(crate) struct Sendable {
     pub(crate) way: Way,
 }
 
+impl Sendable {
+    /// The same as sent by this caller.
+    ///
+    /// # Errors
+    /// When the caller may not send it.
+    pub(crate) fn by(mut self, caller: &Caller) -> Result<Self, Error> {
+        caller.may_reach(&self.user)?;
+        caller.may_send(&self.event)?;
+        if let Way::Durable(Terms { key: Some(key), .. }) = &mut self.way {
+            key.caller = caller.name().to_owned();
+        }
+        Ok(self)
+    }
+}
+
 /// Which way it goes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Way {
@@ -102,7 +118,7 @@ pub(crate) fn notice(
         "" => None,
         key => violations.check(at.field("idempotency_key"), IdempotencyKey::new(key)),
     };
-    // Callers are not told apart yet.
+    // Whose it is, the call knows: see `Sendable::by`.
     let key = key.map(|key| Key { caller: String::new(), key });
     violations.finish()?;
     if !not_offered.is_empty() {

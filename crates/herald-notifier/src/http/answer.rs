@@ -36,6 +36,10 @@ pub(super) fn error(error: &Error) -> Response {
             response.headers_mut().insert(header::RETRY_AFTER, seconds);
         }
     }
+    if error.http_status() == StatusCode::UNAUTHORIZED {
+        let scheme = HeaderValue::from_static("Bearer");
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    }
     response
 }
 

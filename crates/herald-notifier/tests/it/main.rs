@@ -1,6 +1,7 @@
 //! The notifier over real sockets, with the embedded backplane unless said otherwise.
 
 mod bad_input;
+mod callers;
 mod figures;
 mod harness;
 mod inbox;

@@ -1,0 +1,157 @@
+//! Who calls, and what they may.
+//!
+//! A caller shows an API key as `authorization: Bearer <key>`, over gRPC and HTTP alike. Keys have
+//! names and scopes, and stand in a file that is read again when it changes.
+
+mod file;
+mod scope;
+mod watch;
+
+use std::sync::Arc;
+
+use herald_core::{EventName, UserId};
+
+pub use file::{ApiKeys, KeyRequest, NewKey, new_key};
+
+use crate::{
+    call::{Protocol, Rpc},
+    error::Error,
+    metrics,
+};
+use scope::Scope;
+use watch::Watched;
+
+/// Longest API key that is looked at.
+const MAX_KEY_BYTES: usize = 256;
+
+/// Knows callers.
+#[derive(Debug, Clone)]
+pub(crate) enum Callers {
+    /// Nobody is asked: whoever reaches the port may everything.
+    Anyone,
+    /// Who shows one of these keys.
+    Keys(Watched),
+}
+
+/// Whoever calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller(Arc<Named>);
+
+#[derive(Debug)]
+struct Named {
+    name: String,
+    scope: Scope,
+}
+
+impl Callers {
+    /// Knows those of a file, or without one anyone.
+    pub(crate) fn new(keys: Option<&ApiKeys>) -> Self {
+        keys.map_or(Self::Anyone, |keys| Self::Keys(Watched::new(keys)))
+    }
+
+    /// Who shows this `authorization`.
+    pub(crate) fn identify(
+        &self,
+        protocol: Protocol,
+        authorization: Option<&[u8]>,
+    ) -> Result<Caller, Error> {
+        let identified = match self {
+            Self::Anyone => Ok(Caller::anyone()),
+            Self::Keys(watched) => key_of(authorization)
+                .and_then(|key| watched.keys().find(key).ok_or("the API key is not known")),
+        };
+        identified.map_err(|reason| {
+            metrics::refused(protocol.name(), "unauthenticated");
+            tracing::debug!(protocol = protocol.name(), reason, "caller refused");
+            Error::Unauthenticated(reason)
+        })
+    }
+
+    /// Reads the keys again whenever their file changes, for ever.
+    pub(crate) async fn keep_fresh(self) {
+        match self {
+            Self::Anyone => {}
+            Self::Keys(watched) => watched.keep_fresh().await,
+        }
+    }
+}
+
+fn key_of(authorization: Option<&[u8]>) -> Result<&[u8], &'static str> {
+    let value = authorization.ok_or("an API key is needed: `authorization: Bearer <key>`")?;
+    let (scheme, key) = value.split_at_checked(7).unwrap_or((value, b""));
+    if !scheme.eq_ignore_ascii_case(b"Bearer ") || key.is_empty() || key.len() > MAX_KEY_BYTES {
+        return Err("the authorization is not of the form `Bearer <key>`");
+    }
+    Ok(key.trim_ascii())
+}
+
+impl Caller {
+    /// Somebody who was not asked.
+    pub(crate) fn anyone() -> Self {
+        Self::new(String::new(), Scope::all())
+    }
+
+    /// Somebody who may nothing.
+    pub(crate) fn nobody() -> Self {
+        let scope = Scope { rpcs: Some(Vec::new()), ..Scope::all() };
+        Self::new(String::new(), scope)
+    }
+
+    fn new(name: String, scope: Scope) -> Self {
+        Self(Arc::new(Named { name, scope }))
+    }
+
+    /// The name; empty where callers are not told apart.
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Whether it may call this at all.
+    pub(crate) fn may_call(&self, rpc: Rpc) -> Result<(), Error> {
+        self.check(self.0.scope.has_rpc(rpc), || format!("rpc {}", rpc.name()))
+    }
+
+    /// Whether it may do with this user what it may do.
+    pub(crate) fn may_reach(&self, user: &UserId) -> Result<(), Error> {
+        self.check(self.0.scope.has_user(user), || format!("user {:?}", user.as_str()))
+    }
+
+    /// Whether it may reach all of them.
+    pub(crate) fn may_reach_everybody(&self) -> Result<(), Error> {
+        self.check(self.0.scope.has_all_users(), || "all users".to_owned())
+    }
+
+    /// Whether it may send this event.
+    pub(crate) fn may_send(&self, event: &EventName) -> Result<(), Error> {
+        self.check(self.0.scope.has_event(event), || format!("event {:?}", event.as_str()))
+    }
+
+    fn check(&self, allowed: bool, scope: impl FnOnce() -> String) -> Result<(), Error> {
+        if allowed {
+            return Ok(());
+        }
+        Err(Error::Forbidden { caller: self.name().to_owned(), scope: scope() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authorization_is_a_bearers_key() {
+        assert_eq!(key_of(Some(b"Bearer abc")), Ok(&b"abc"[..]));
+        assert_eq!(key_of(Some(b"bearer abc ")), Ok(&b"abc"[..]));
+        for bad in [
+            &b""[..],
+            b"Bearer",
+            b"Bearer ",
+            b"Basic abc",
+            b"abc",
+            "Bearer ü".repeat(200).as_bytes(),
+        ] {
+            assert!(key_of(Some(bad)).unwrap_err().contains("not of the form"), "{bad:?}");
+        }
+        assert!(key_of(None).unwrap_err().contains("is needed"));
+    }
+}
