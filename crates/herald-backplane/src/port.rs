@@ -47,6 +47,8 @@ pub struct BackplaneOptions {
     pub call_deadline: Duration,
     /// Shared connections that carry the hot path (Redis).
     pub connections: usize,
+    /// Replicas of Redis that have to have a notice before it counts as accepted; 0 for none.
+    pub wait_replicas: u32,
     /// Largest stored notice that travels on a channel whole, in bytes; a larger
     /// one is announced there and read from the inbox.
     pub inline_bytes: usize,
@@ -80,6 +82,7 @@ impl Default for BackplaneOptions {
             renew_every: Duration::from_secs(3),
             call_deadline: Duration::from_secs(2),
             connections: 4,
+            wait_replicas: 0,
             inline_bytes: 4 << 10,
             channel_capacity: 16_384,
         }
@@ -396,7 +399,8 @@ impl NotifierPort {
     ///
     /// # Errors
     /// [`BackplaneError::Unavailable`]: not accepted. [`BackplaneError::Unknown`]:
-    /// accepted or not. [`BackplaneError::KeyUsed`]: for another notice.
+    /// accepted or not, which includes that too few replicas have it yet; a retry with
+    /// the same key waits for them again. [`BackplaneError::KeyUsed`]: for another notice.
     pub async fn dispatch_with(
         &self,
         user: &UserId,

@@ -40,6 +40,20 @@ pub fn backplane_options(r: &mut Reader) -> BackplaneOptions {
         .unit("connections")
         .within(1..=64)
         .default("4");
+    let wait_replicas = r
+        .option(
+            "HERALD_REDIS_WAIT_REPLICAS",
+            "Replicas of Redis that must have a notice before it is accepted (WAIT); 0 waits for none",
+        )
+        .unit("replicas")
+        .within(0..=16)
+        .default("0");
+    r.check(&["HERALD_BACKPLANE", "HERALD_REDIS_WAIT_REPLICAS"], || {
+        if wait_replicas == 0 || url != "memory:" {
+            return Ok(());
+        }
+        Err("`memory:` has no replicas to wait for".to_owned())
+    });
     let inline_bytes: ByteSize = r
         .option(
             "HERALD_INLINE_BYTES",
@@ -86,6 +100,7 @@ pub fn backplane_options(r: &mut Reader) -> BackplaneOptions {
         renew_every,
         call_deadline,
         connections,
+        wait_replicas,
         inline_bytes: inline_bytes.as_usize(),
         channel_capacity,
     }
@@ -196,6 +211,13 @@ mod tests {
             let faults = read(&[("HERALD_BACKPLANE", url)]).unwrap_err().to_string();
             assert!(faults.contains("HERALD_BACKPLANE") && !faults.contains("hunter2"), "{faults}");
         }
+    }
+
+    #[test]
+    fn memory_has_no_replicas() {
+        let variables = [("HERALD_BACKPLANE", "memory:"), ("HERALD_REDIS_WAIT_REPLICAS", "1")];
+        let faults = read(&variables).unwrap_err().to_string();
+        assert!(faults.contains("no replicas"), "{faults}");
     }
 
     #[test]

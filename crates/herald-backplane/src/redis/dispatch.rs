@@ -68,7 +68,7 @@ impl Redis {
             call
         };
         let (at_ms, position, random, epoch, duplicate, sessions, told): Answer =
-            inner.servers.script(&keys[0], &inner.scripts.dispatch, call).await?;
+            inner.servers.lasting_script(&keys[0], &inner.scripts.dispatch, call).await?;
         let listeners = self.tell(told).await;
         let place = place(&position, &random)?;
         let epoch = epoch.parse().map_err(|error| unexpected("dispatch", error))?;

@@ -30,6 +30,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     backoff::Backoff,
     clock::RedisClock,
+    confirmed::Confirmed,
     error::{classify, is_read_only},
     node::Node,
 };
@@ -54,6 +55,8 @@ pub(super) enum Traffic {
     Hot,
     /// Rare or long.
     Bulk,
+    /// On a connection of its own, and to be on this many replicas as well.
+    Confirmed(u32),
 }
 
 /// One try of a call.
@@ -103,6 +106,7 @@ impl From<Failed> for BackplaneError {
 pub(super) struct Lanes {
     hot: Vec<Arc<Lane>>,
     bulk: Vec<Arc<Lane>>,
+    confirmed: Confirmed,
     next: AtomicUsize,
     shared: Arc<Shared>,
     _stop: DropGuard,
@@ -116,7 +120,8 @@ struct Lane {
     suspect: Notify,
 }
 
-struct Shared {
+/// What the connections to one server have in common.
+pub(super) struct Shared {
     guide: Guide,
     deadline: Duration,
     /// A probe that took longer breaks the unbroken health.
@@ -163,7 +168,8 @@ impl Lanes {
                 .collect()
         };
         let (hot, bulk) = (open(count.max(1)), open(BULK));
-        Self { hot, bulk, next: AtomicUsize::new(0), shared, _stop: stop.drop_guard() }
+        let (confirmed, next) = (Confirmed::new(), AtomicUsize::new(0));
+        Self { hot, bulk, confirmed, next, shared, _stop: stop.drop_guard() }
     }
 
     pub(super) fn health(&self) -> watch::Receiver<Health> {
@@ -182,11 +188,15 @@ impl Lanes {
     /// Sends what `make` makes of the deadline, in Redis' time, and waits for the answer.
     pub(super) async fn call(
         &self,
-        Attempt { traffic, until, script, asking }: Attempt<'_>,
+        attempt: Attempt<'_>,
         make: impl Fn(i64) -> Cmd,
     ) -> Result<Value, Failed> {
-        let wait = until.saturating_duration_since(Instant::now());
+        let wait = attempt.until.saturating_duration_since(Instant::now());
         let command = make(self.shared.clock.after(wait));
+        if let Traffic::Confirmed(replicas) = attempt.traffic {
+            return self.confirmed.call(&self.shared, &attempt, replicas, &command).await;
+        }
+        let Attempt { traffic, until, script, asking } = attempt;
         self.on_a_lane(traffic, until, async move |mut connection| {
             match (send(&mut connection, &command, asking).await, script) {
                 (Err(error), Some(script))
@@ -249,7 +259,7 @@ impl Lanes {
     fn pick(&self, traffic: Traffic) -> Option<(&Lane, MultiplexedConnection)> {
         let (first, then) = match traffic {
             Traffic::Hot => (&self.hot, &self.bulk),
-            Traffic::Bulk => (&self.bulk, &self.hot),
+            _ => (&self.bulk, &self.hot),
         };
         let start = self.next.fetch_add(1, Ordering::Relaxed) % first.len();
         first[start..]
@@ -356,8 +366,22 @@ async fn watch_over(
 }
 
 impl Shared {
+    /// Where the server is now.
+    pub(super) fn node(&self) -> Target {
+        self.guide.target.borrow().clone()
+    }
+
+    /// Asks who says where the server is, if an answer means that it may be elsewhere.
+    pub(super) fn look_into(&self, error: &RedisError) {
+        if let Some(ask) = &self.guide.ask
+            && is_read_only(error)
+        {
+            ask.notify_one();
+        }
+    }
+
     /// The server, as far as it is known.
-    fn shown(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         match &*self.guide.target.borrow() {
             Ok(node) => node.shown().to_owned(),
             Err(_) => "an unknown address".to_owned(),
@@ -369,20 +393,29 @@ impl Shared {
             config.set_pipeline_buffer_size(WRITE_QUEUE).set_concurrency_limit(IN_FLIGHT)
         });
         let mut connection = connecting.await.map_err(|error| error.to_string())?;
-        self.probe(&mut connection).await?;
-        if self.guide.ask.is_some() {
-            // `master`, or another word; what follows depends on it.
-            let role: Vec<Value> = Cmd::new()
-                .arg("ROLE")
-                .query_async(&mut connection)
-                .await
-                .map_err(|error| error.to_string())?;
-            match role.first() {
-                Some(Value::BulkString(role)) if role == b"master" => {}
-                _ => return Err("it is not a master".into()),
-            }
-        }
+        self.verify(&mut connection).await?;
         Ok(connection)
+    }
+
+    /// Whether it runs scripts, and is what it is to be.
+    pub(super) async fn verify(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> Result<(), String> {
+        self.probe(connection).await?;
+        if self.guide.ask.is_none() {
+            return Ok(());
+        }
+        // `master`, or another word; what follows depends on it.
+        let role: Vec<Value> = Cmd::new()
+            .arg("ROLE")
+            .query_async(connection)
+            .await
+            .map_err(|error| error.to_string())?;
+        match role.first() {
+            Some(Value::BulkString(role)) if role == b"master" => Ok(()),
+            _ => Err("it is not a master".into()),
+        }
     }
 
     async fn probe(&self, connection: &mut MultiplexedConnection) -> Result<(), String> {

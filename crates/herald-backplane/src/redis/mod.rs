@@ -12,6 +12,7 @@ mod channel;
 mod checks;
 mod clock;
 mod cluster;
+mod confirmed;
 mod dispatch;
 mod error;
 mod inbox;
@@ -102,7 +103,7 @@ impl Redis {
         let keys = Keys::new(&options.key_prefix)?;
         let address = Address::parse(&options.url, options.call_deadline)?;
         let hiccup = hiccup(options.lease);
-        let servers = Servers::open(address, options.connections, options.call_deadline, hiccup);
+        let servers = Servers::open(address, options, hiccup);
         let scripts = Scripts::new(servers.publishes_in_scripts());
         let inner = Inner { options: options.clone(), keys, servers, scripts };
         Ok(Self { inner: Arc::new(inner) })

@@ -21,13 +21,15 @@ use super::{
     node::Node,
     standalone::Standalone,
 };
-use crate::{BackplaneError, Health};
+use crate::{BackplaneError, BackplaneOptions, Health};
 
 /// All servers of a backplane.
 #[derive(Debug)]
 pub(super) struct Servers {
     kind: Kind,
     deadline: Duration,
+    /// Replicas that have to have an accepted notice; 0 for none.
+    replicas: u32,
 }
 
 #[derive(Debug)]
@@ -38,12 +40,8 @@ enum Kind {
 
 impl Servers {
     /// Nothing is awaited: who is away is connected to in the background, for ever.
-    pub(super) fn open(
-        address: Address,
-        connections: usize,
-        deadline: Duration,
-        hiccup: Duration,
-    ) -> Self {
+    pub(super) fn open(address: Address, options: &BackplaneOptions, hiccup: Duration) -> Self {
+        let connections = options.connections;
         let kind = match address {
             Address::Standalone(node) => {
                 Kind::Standalone(Standalone::open(node, connections, hiccup))
@@ -55,7 +53,7 @@ impl Servers {
                 Kind::Cluster(Cluster::open(seeds, settings, connections, hiccup))
             }
         };
-        Self { kind, deadline }
+        Self { kind, deadline: options.call_deadline, replicas: options.wait_replicas }
     }
 
     pub(super) fn health(&self) -> watch::Receiver<Health> {
@@ -95,6 +93,21 @@ impl Servers {
         make: impl Fn(i64) -> Cmd,
     ) -> Result<T, BackplaneError> {
         let answer = self.call(Traffic::Hot, key, Some(script), make).await?;
+        T::from_redis_value(answer).map_err(|error| unexpected("a script", error))
+    }
+
+    /// The same for what must not be lost: it is on as many replicas as is asked for.
+    pub(super) async fn lasting_script<T: FromRedisValue>(
+        &self,
+        key: &str,
+        script: &Script,
+        make: impl Fn(i64) -> Cmd,
+    ) -> Result<T, BackplaneError> {
+        let traffic = match self.replicas {
+            0 => Traffic::Hot,
+            replicas => Traffic::Confirmed(replicas),
+        };
+        let answer = self.call(traffic, key, Some(script), make).await?;
         T::from_redis_value(answer).map_err(|error| unexpected("a script", error))
     }
 
@@ -152,9 +165,10 @@ impl Servers {
         }
     }
 
-    /// Whether a script may publish to any channel: those of a cluster are in slots of their own.
+    /// Whether scripts are to publish. They cannot to the channels of a cluster, which are in slots
+    /// of their own; and what waits for replicas is told to nobody before they have it.
     pub(super) fn publishes_in_scripts(&self) -> bool {
-        matches!(self.kind, Kind::Standalone(_))
+        self.replicas == 0 && matches!(self.kind, Kind::Standalone(_))
     }
 
     /// The command that publishes to a channel, which is its key. It answers how many listen.

@@ -19,13 +19,15 @@ local s = load_state(KEYS[1])
 local sessions = redis.call('HGETALL', KEYS[3])
 local keyed = ARGV[13] ~= ''
 
--- A key that was used: nothing is written. Whoever lacks that notice finds that the position before
+-- A key that was used: nothing is appended. Whoever lacks that notice finds that the position before
 -- it is not the one they stand at, and reads.
 local used = keyed and find_key(KEYS[4], s and s.e or '', ARGV[13], now - tonumber(ARGV[15]))
 if used then
   if used.digest ~= ARGV[14] then
     return redis.error_reply('HERALDKEYUSED the idempotency key was used for another notice')
   end
+  -- A use of the inbox; and a write, so that who waits for replicas waits for this notice again.
+  redis.call('EXPIRE', KEYS[1], ARGV[12])
   local message = place(used.position, used.random, used.position, used.random) .. ARGV[6] .. IN_INBOX
   return { now, used.position, used.random, s.e, 1, sessions, tell(owners(sessions), ARGV[8], message) }
 end

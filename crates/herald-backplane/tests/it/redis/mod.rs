@@ -2,6 +2,7 @@
 
 mod facts;
 mod failover;
+mod replicas;
 
 use crate::{conformance::conformance, support::Fixture};
 
@@ -10,7 +11,12 @@ conformance!(Fixture::redis);
 mod sentinel {
     use super::*;
 
-    conformance!(Fixture::sentinel);
+    /// On the one kind where it costs no other promise: what is accepted waits for a replica.
+    fn confirmed() -> Fixture {
+        Fixture::sentinel().confirmed()
+    }
+
+    conformance!(confirmed);
 }
 
 mod cluster {

@@ -18,6 +18,8 @@ use super::{
 pub(crate) struct Fixture {
     pub(crate) options: BackplaneOptions,
     memory: Option<OnceLock<Backplane>>,
+    /// Of a Redis with replicas, those to wait for.
+    wait_replicas: u32,
     /// Where its Redis servers are, for who knows nothing of the backplane.
     servers: Vec<String>,
 }
@@ -25,7 +27,7 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) fn memory() -> Self {
         let (memory, servers) = (Some(OnceLock::new()), Vec::new());
-        Self { options: options("memory:".into()), memory, servers }
+        Self { options: options("memory:".into(), 0), memory, wait_replicas: 0, servers }
     }
 
     pub(crate) fn redis() -> Self {
@@ -34,6 +36,11 @@ impl Fixture {
 
     pub(crate) fn sentinel() -> Self {
         Self::watched_by(shared_sentinel())
+    }
+
+    /// Accepted is what a replica has as well.
+    pub(crate) fn confirmed(self) -> Self {
+        Self { wait_replicas: 1, ..self }.with(|_| ())
     }
 
     /// On Redis servers of the caller's own.
@@ -56,15 +63,16 @@ impl Fixture {
     }
 
     fn at(url: String, servers: Vec<String>) -> Self {
-        Self { options: options(url), memory: None, servers }
+        Self { options: options(url, 0), memory: None, wait_replicas: 0, servers }
     }
 
     /// Another empty one of the same kind, with other options.
     pub(crate) fn with(&self, change: impl FnOnce(&mut BackplaneOptions)) -> Self {
-        let mut options = options(self.options.url.clone());
+        let mut options = options(self.options.url.clone(), self.wait_replicas);
         change(&mut options);
         let memory = self.memory.is_some().then(OnceLock::new);
-        Self { options, memory, servers: self.servers.clone() }
+        let (wait_replicas, servers) = (self.wait_replicas, self.servers.clone());
+        Self { options, memory, wait_replicas, servers }
     }
 
     /// The same with other limits of inboxes.
@@ -130,9 +138,10 @@ impl Fixture {
     }
 }
 
-fn options(url: String) -> BackplaneOptions {
+fn options(url: String, wait_replicas: u32) -> BackplaneOptions {
     BackplaneOptions {
         url,
+        wait_replicas,
         key_prefix: format!("test-{}", SessionId::random()),
         lease: Duration::from_secs(1),
         renew_every: Duration::from_millis(200),
