@@ -260,21 +260,31 @@ impl Cluster {
         Ok(answers.into_iter().flatten().collect())
     }
 
+    /// Asks every master the same; each answer stands beside who gave it.
+    pub(super) async fn everywhere(
+        &self,
+        until: Instant,
+        command: &Cmd,
+    ) -> Result<Vec<(String, Result<Value, Failed>)>, Failed> {
+        let servers = self.shared.masters();
+        if servers.is_empty() {
+            return Err(Failed::Away(self.why()));
+        }
+        let asked = servers.iter().map(async |server| {
+            let attempt = Attempt { traffic: Traffic::Bulk, until, script: None, asking: false };
+            let answer = server.lanes.call(attempt, |_| command.clone()).await;
+            (server.node.shown().to_owned(), answer)
+        });
+        Ok(join_all(asked).await)
+    }
+
     /// How many are subscribed to a sharded channel, wherever they are: all masters are asked,
     /// since one that does not have the channel's slot says 0.
     pub(super) async fn listeners(&self, until: Instant, channel: &str) -> Result<u64, Failed> {
         let mut ask = Cmd::new();
         ask.arg("PUBSUB").arg("SHARDNUMSUB").arg(channel);
-        let servers = self.shared.masters();
-        if servers.is_empty() {
-            return Err(Failed::Away(self.why()));
-        }
-        let asked = servers.iter().map(|server| {
-            let attempt = Attempt { traffic: Traffic::Bulk, until, script: None, asking: false };
-            server.lanes.call(attempt, |_| ask.clone())
-        });
         let mut sum = 0;
-        for answer in join_all(asked).await {
+        for (_, answer) in self.everywhere(until, &ask).await? {
             let (_, count): (String, u64) = redis::from_redis_value(answer?)
                 .map_err(|error| Failed::Redis(RedisError::from(error)))?;
             sum += count;

@@ -11,7 +11,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use redis::{
@@ -22,6 +22,7 @@ use tokio::{sync::Semaphore, time::timeout_at};
 
 use super::{
     lanes::{Attempt, Failed, Shared},
+    millis,
     node::Node,
 };
 
@@ -33,6 +34,9 @@ pub(super) struct Confirmed {
     idle: Mutex<Vec<Line>>,
     room: Semaphore,
 }
+
+/// Redis looks at waits that are over ten times a second.
+const MARGIN: Duration = Duration::from_millis(150);
 
 /// One connection.
 struct Line {
@@ -151,15 +155,16 @@ impl Line {
         command: &Cmd,
     ) -> Result<(RedisResult<Value>, RedisResult<u32>), RedisError> {
         let left = attempt.until.saturating_duration_since(Instant::now());
-        // Short of our own deadline, so that its answer is heard. 0 would be for ever.
-        let wait = u64::try_from(left.as_millis()).unwrap_or(u64::MAX) * 9 / 10;
+        // Short of our own deadline, so that its answer is heard.
+        let wait = left - (left / 10).max(MARGIN).min(left / 2);
         let mut all = Pipeline::new();
         all.ignore_errors();
         if attempt.asking {
             all.cmd("ASKING");
         }
         all.add_command(command.clone());
-        all.cmd("WAIT").arg(replicas).arg(wait.max(1));
+        // 0 would be for ever.
+        all.cmd("WAIT").arg(replicas).arg(millis(wait).max(1));
         let mut answers: Vec<RedisResult<Value>> = all.query_async(&mut self.connection).await?;
         let confirmed = answers.pop().unwrap_or(Ok(Value::Nil)).and_then(Value::extract_error);
         let confirmed = confirmed.and_then(|count| Ok(redis::from_redis_value(count)?));

@@ -80,6 +80,16 @@ impl Keys {
         format!("{}{gateway}", self.gateway_channels())
     }
 
+    /// A hash and a stream that nothing is kept in.
+    pub(crate) fn check(&self) -> [String; 2] {
+        ["hash", "stream"].map(|part| format!("{}:{{check}}:{part}", self.base))
+    }
+
+    /// A channel that nobody listens to.
+    pub(crate) fn check_channel(&self) -> String {
+        format!("{}:check", self.base)
+    }
+
     /// Where gateways report to a notifier.
     pub(crate) fn notifier_channel(&self, notifier: NotifierId) -> String {
         format!("{}:notifier:{notifier}", self.base)

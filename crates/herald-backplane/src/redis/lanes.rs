@@ -77,7 +77,7 @@ pub(super) type Target = Result<Node, String>;
 pub(super) struct Guide {
     pub(super) target: watch::Receiver<Target>,
     /// For a server that others may take the place of: asks for `target` to be said anew, which
-    /// has to happen before anybody connects, and the server has to be a master.
+    /// has to happen before anybody connects.
     pub(super) ask: Option<Arc<Notify>>,
 }
 
@@ -403,18 +403,14 @@ impl Shared {
         connection: &mut MultiplexedConnection,
     ) -> Result<(), String> {
         self.probe(connection).await?;
-        if self.guide.ask.is_none() {
-            return Ok(());
-        }
         // `master`, or another word; what follows depends on it.
-        let role: Vec<Value> = Cmd::new()
-            .arg("ROLE")
-            .query_async(connection)
-            .await
-            .map_err(|error| error.to_string())?;
-        match role.first() {
-            Some(Value::BulkString(role)) if role == b"master" => Ok(()),
-            _ => Err("it is not a master".into()),
+        let role: RedisResult<Vec<Value>> = Cmd::new().arg("ROLE").query_async(connection).await;
+        match role.as_deref().map(<[Value]>::first) {
+            Ok(Some(Value::BulkString(role))) if role == b"master" => Ok(()),
+            Ok(_) => Err("it is not a master".into()),
+            // Who may not ask finds it out by a READONLY, if nobody takes the master's place.
+            Err(_) if self.guide.ask.is_none() => Ok(()),
+            Err(error) => Err(error.to_string()),
         }
     }
 

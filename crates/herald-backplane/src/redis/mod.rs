@@ -66,6 +66,7 @@ struct Scripts {
     lease_open: Script,
     lease_renew: Script,
     lease_claim: Script,
+    check: Script,
 }
 
 impl Scripts {
@@ -94,6 +95,7 @@ impl Scripts {
             lease_open: with(LEASES, include_str!("lua/lease_open.lua")),
             lease_renew: with(LEASES, include_str!("lua/lease_renew.lua")),
             lease_claim: with(LEASES, include_str!("lua/lease_claim.lua")),
+            check: Script::new(include_str!("lua/check.lua")),
         }
     }
 }

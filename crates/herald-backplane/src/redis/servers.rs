@@ -165,6 +165,27 @@ impl Servers {
         }
     }
 
+    /// Asks every master the same; each answer stands beside who gave it.
+    pub(super) async fn everywhere(
+        &self,
+        command: &Cmd,
+    ) -> Result<Vec<(String, RedisResult<Value>)>, BackplaneError> {
+        let asked = match &self.kind {
+            Kind::Standalone(server) => {
+                let node = server.node()?;
+                let answer = server.call(Traffic::Bulk, self.until(), None, |_| command.clone());
+                vec![(node.shown().to_owned(), answer.await)]
+            }
+            Kind::Cluster(cluster) => cluster.everywhere(self.until(), command).await?,
+        };
+        let each = asked.into_iter().map(|(server, answer)| match answer {
+            Ok(value) => Ok((server, Ok(value))),
+            Err(Failed::Redis(error)) => Ok((server, Err(error))),
+            Err(failed) => Err(failed.into()),
+        });
+        each.collect()
+    }
+
     /// Whether scripts are to publish. They cannot to the channels of a cluster, which are in slots
     /// of their own; and what waits for replicas is told to nobody before they have it.
     pub(super) fn publishes_in_scripts(&self) -> bool {

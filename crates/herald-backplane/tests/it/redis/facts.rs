@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use herald_backplane::{
-    BackplaneError, Believed, GatewayEvent, Key, Outgoing, ReceiptEvent, ReceiptsWanted, Report,
-    Since, Terms,
+    Backplane, BackplaneError, Believed, GatewayEvent, Health, Key, Outgoing, ReceiptEvent,
+    ReceiptsWanted, Report, Since, Terms,
 };
 use herald_core::{
     Cursor, GapReason, GatewayId, GatewayName, IdempotencyKey, NotifierId, Place, Position, UserId,
 };
+use herald_e2e::Cluster;
 use redis::{Cmd, FromRedisValue, aio::MultiplexedConnection};
 
 use crate::support::{Fixture, PATIENCE, RedisServer, eventually, sent, session, user};
@@ -18,7 +19,11 @@ struct Operator(MultiplexedConnection);
 
 impl Operator {
     async fn of(fixture: &Fixture) -> Self {
-        let client = redis::Client::open(fixture.options.url.as_str()).unwrap();
+        Self::at(&fixture.options.url).await
+    }
+
+    async fn at(url: &str) -> Self {
+        let client = redis::Client::open(url).unwrap();
         let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
         Self(client.get_multiplexed_async_connection_with_config(&config).await.unwrap())
     }
@@ -324,6 +329,101 @@ async fn settings_that_put_notices_at_risk_are_named() {
         "{risks:?}"
     );
     assert!(risks.iter().any(|risk| risk.contains("appendonly")), "{risks:?}");
+}
+
+/// The user that docs/redis.md says is enough, on one server and in a cluster.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_acl_user_as_documented_may_do_everything_and_one_with_less_is_told() {
+    let documented = include_str!("../../../../../docs/redis.md");
+    let (_, rule) = documented.split_once("ACL SETUSER herald ").unwrap();
+    let (rule, _) = rule.split_once("```").unwrap();
+    let rule: Vec<_> = rule.split_whitespace().filter(|word| *word != "\\").collect();
+    let server = RedisServer::alone();
+    let cluster = Cluster::start(PATIENCE * 10).await.unwrap();
+    for (servers, fixture) in [
+        (vec![server.url.clone()], Fixture::on(&server)),
+        (cluster.servers.iter().map(|s| s.url()).collect(), Fixture::spread_over(&cluster)),
+    ] {
+        let mut operators = Vec::new();
+        for url in &servers {
+            operators.push(Operator::at(url).await);
+        }
+        let prefix = format!("herald-{}", rand::random::<u32>());
+        let allow = async |operators: &mut Vec<Operator>, name: &str, more: &[&str]| {
+            for operator in operators {
+                let keys = rule.iter().map(|word| word.replace("herald:", &format!("{prefix}:")));
+                let mut words = vec!["ACL".to_owned(), "SETUSER".into(), name.into()];
+                words.extend(keys.chain(more.iter().map(|word| (*word).to_owned())));
+                let words: Vec<_> = words.iter().map(String::as_str).collect();
+                operator.ask::<()>(&words).await;
+            }
+        };
+        let as_user = |name: &str| {
+            fixture.with(|options| {
+                options.url = options.url.replace("://", &format!("://{name}:secret@"));
+                options.key_prefix = prefix.clone();
+            })
+        };
+        allow(&mut operators, "herald", &[]).await;
+        let allowed = as_user("herald");
+        let risks = allowed.open().await.risks().await.unwrap();
+        assert!(risks.iter().all(|risk| risk.contains("appendonly")), "{risks:?}");
+        let notifier = allowed.notifier().await;
+        let mut gateway = allowed.gateway("gw:1").await;
+        let alice = user("alice");
+        let page = gateway.port.connect(&alice, &session(1), Since::Start).await.unwrap();
+        let notice = notifier.dispatch(&alice, &sent("1")).await.unwrap();
+        assert!(notice.targets[0].heard);
+        assert_eq!(gateway.events.notice().await.place, notice.place);
+        assert_eq!(
+            notifier.presence(std::slice::from_ref(&alice)).await.unwrap()[0].sessions.len(),
+            1
+        );
+        assert_eq!(notifier.broadcast(&sent("2")).await.unwrap(), 1);
+        let believed =
+            Believed { user: alice.clone(), session: session(1).id, cursor: page.cursor() };
+        assert_eq!(gateway.port.audit(&[believed]).await.unwrap().findings.len(), 1);
+        gateway.port.release().await.unwrap();
+
+        for (name, less) in
+            [("unwriting", "-xadd"), ("silent", "resetchannels"), ("elsewhere", "resetkeys")]
+        {
+            allow(&mut operators, name, &[less]).await;
+            let error = as_user(name).open().await.risks().await.unwrap_err();
+            assert!(
+                matches!(&error, BackplaneError::Unusable(why) if why.contains("permission")),
+                "{name}: {error}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_replica_in_the_place_of_a_master_is_no_backplane_until_it_is_one() {
+    let server = RedisServer::alone();
+    let fixture = Fixture::on(&server);
+    let mut operator = Operator::of(&fixture).await;
+    operator.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    let backplane = Backplane::open(&fixture.options).unwrap();
+    let mut health = backplane.health();
+    let told = health.wait_for(|health| match health {
+        Health::Away(why) => why.contains("it is not a master"),
+        Health::Ready => false,
+    });
+    tokio::time::timeout(PATIENCE, told).await.unwrap().unwrap();
+    operator.ask::<()>(&["REPLICAOF", "NO", "ONE"]).await;
+    let ready = health.wait_for(|health| *health == Health::Ready);
+    tokio::time::timeout(PATIENCE, ready).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn too_few_replicas_to_wait_for_are_a_risk() {
+    let fixture = Fixture::sentinel().with(|options| options.wait_replicas = 3);
+    let risks = fixture.open().await.risks().await.unwrap();
+    assert!(risks.iter().any(|risk| risk.contains("has 2 of the 3 replicas")), "{risks:?}");
+    let fixture = Fixture::cluster().with(|options| options.wait_replicas = 2);
+    let risks = fixture.open().await.risks().await.unwrap();
+    assert_eq!(risks.iter().filter(|risk| risk.contains("has 1 of the 2 replicas")).count(), 3);
 }
 
 /// Who was given a cursor before there was an inbox goes on with it afterwards.

@@ -23,7 +23,7 @@ async fn what_no_replica_has_is_unknown_and_a_retry_waits_again() {
     let mut sentinel = Sentinel::start(NEVER).await.unwrap();
     let fixture = Fixture::watched_by(&sentinel)
         .confirmed()
-        .with(|options| options.call_deadline = Duration::from_millis(500));
+        .with(|options| options.call_deadline = Duration::from_secs(1));
     let notifier = fixture.notifier().await;
     let mut gateway = fixture.gateway("gw:1").await;
     let alice = user("alice");
