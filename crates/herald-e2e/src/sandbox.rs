@@ -1,6 +1,6 @@
 //! All of a test's processes.
 
-use std::{env, fs, path::Path, sync::Arc, thread};
+use std::{env, ffi::OsStr, fs, path::Path, sync::Arc, thread};
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
@@ -265,6 +265,20 @@ impl Sandbox {
     pub fn python(&mut self, file: &str, config: &impl Serialize) -> anyhow::Result<Script> {
         let name = self.script_name(file);
         Script::python(&name, file, config, self.directory.path(), &self.common.watchdog)
+    }
+
+    /// Starts a process of `herald-loadgen` whose arguments make it speak as scripts do.
+    ///
+    /// # Errors
+    ///
+    /// When it was not built.
+    pub fn loadgen(
+        &mut self,
+        args: impl IntoIterator<Item: AsRef<OsStr>>,
+    ) -> anyhow::Result<Script> {
+        let name = self.script_name("loadgen");
+        let spawn = Spawn { name, ..Spawn::ours("herald-loadgen")?.args(args) };
+        Script::talk(spawn, self.directory.path(), &self.common.watchdog)
     }
 
     /// Starts any other program. It is killed when what is returned is dropped.

@@ -1,4 +1,4 @@
-//! Official clients: scripts in js/ and python/ that a test talks with in lines of JSON.
+//! Official clients, scripts in js/ and python/, and others that a test talks with in lines of JSON.
 
 use std::{path::Path, process::ExitStatus, sync::Arc, time::Duration};
 
@@ -62,7 +62,16 @@ impl Script {
         logs: &Path,
         watchdog: &Arc<Watchdog>,
     ) -> anyhow::Result<Self> {
-        let spawn = Spawn { piped: true, ..spawn.args([serde_json::to_string(config)?]) };
+        Self::talk(spawn.args([serde_json::to_string(config)?]), logs, watchdog)
+    }
+
+    /// Any program that speaks so.
+    pub(crate) fn talk(
+        spawn: Spawn,
+        logs: &Path,
+        watchdog: &Arc<Watchdog>,
+    ) -> anyhow::Result<Self> {
+        let spawn = Spawn { piped: true, ..spawn };
         let mut process = Process::spawn(&spawn, logs, watchdog)?;
         let (commands, output) = process.pipes().context("the script has no pipes")?;
         let (sender, lines) = mpsc::channel(LINES);

@@ -44,7 +44,8 @@ pub struct Service<Kind> {
     kind: Kind,
 }
 
-/// A gateway's process. By default `HERALD_CLIENT_AUTH` is `insecure`: the token is the user.
+/// A gateway's process. By default `HERALD_CLIENT_AUTH` is `insecure`, the token is the user, and new
+/// clients are let in as fast as they come.
 pub type Gateway = Service<GatewayKind>;
 
 /// A notifier's process.
@@ -118,6 +119,11 @@ impl<Kind> Service<Kind> {
     /// When it ends before, or is not ready within 30 s.
     pub async fn ready(&mut self) -> anyhow::Result<()> {
         self.answers("/ready").await
+    }
+
+    /// Where the admin port is.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin.address()
     }
 
     /// Status and body of a path of the admin port: `/live`, `/ready`, `/metrics`.
@@ -239,7 +245,9 @@ impl Gateway {
         let spawn = Spawn::new(process, binaries::ours("herald-gateway")?)
             .env("HERALD_GATEWAY_NAME", &name)
             .env("HERALD_GATEWAY_LISTEN", port.address().to_string())
-            .env("HERALD_CLIENT_AUTH", "insecure");
+            .env("HERALD_CLIENT_AUTH", "insecure")
+            // Tests come faster than clients do.
+            .env("HERALD_HANDSHAKE_RATE", "100000");
         let kind = GatewayKind { name, port };
         let mut gateway = Self::prepare(spawn, common, "HERALD_GATEWAY_ADMIN_LISTEN", kind)?;
         gateway.spawn.env.extend(options.env);

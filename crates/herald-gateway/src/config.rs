@@ -13,7 +13,7 @@ use herald_service::{
 
 use crate::{
     auth::AuthOptions,
-    edge::{EdgeOptions, EngineOptions, Origins},
+    edge::{AdmissionOptions, EdgeOptions, EngineOptions, HandshakeRate, Origins},
 };
 
 /// Everything a gateway can be told.
@@ -42,6 +42,8 @@ pub struct GatewayOptions {
     pub engine: EngineOptions,
     /// The listener.
     pub edge: EdgeOptions,
+    /// How many new clients are taken.
+    pub admission: AdmissionOptions,
     /// Longest time between two audits of all sessions.
     pub audit_interval: Duration,
     /// How long a socket may take nothing while there is something for it; then its transport is
@@ -139,6 +141,7 @@ impl GatewayOptions {
             )
             .within(Duration::from_secs(1)..=Duration::from_secs(3600))
             .default("30s");
+        let admission = admission(r);
         let drain_rate = r
             .option(
                 "HERALD_DRAIN_RATE",
@@ -183,6 +186,7 @@ impl GatewayOptions {
             origins,
             engine,
             edge,
+            admission,
             audit_interval,
             slow_socket_timeout,
             drain_rate,
@@ -198,6 +202,28 @@ impl GatewayOptions {
         let made = || default().or_else(|_| fallback()).expect("a short text is a name");
         self.name.clone().unwrap_or_else(made)
     }
+}
+
+fn admission(r: &mut Reader) -> AdmissionOptions {
+    let in_a_second = r
+        .option(
+            "HERALD_HANDSHAKE_RATE",
+            "New clients that are let in within a second, a tenth of them at once; the rest is answered \
+             503, and comes back",
+        )
+        .unit("clients a second")
+        .within(1..=1_000_000)
+        .default("500");
+    let connecting = r
+        .option(
+            "HERALD_MAX_CONNECTING",
+            "Clients that are being connected at a time, until they are told `herald:ready`; further \
+             ones are answered 503, and come back",
+        )
+        .unit("clients")
+        .within(1..=1_000_000)
+        .default("1000");
+    AdmissionOptions { rate: HandshakeRate::at_most(in_a_second), connecting }
 }
 
 fn limits(r: &mut Reader) -> ConnectionLimits {

@@ -28,7 +28,7 @@ use crate::{
     auth::{AuthError, Denied, Identity},
     catch_up,
     context::Context,
-    edge::{self, CloseReason},
+    edge::{self, CloseReason, Connecting},
     figures,
     handshake::{Beginning, Handshake, HandshakeError},
     renewal,
@@ -74,6 +74,8 @@ struct Admitted {
     device: Option<Device>,
     since: Since,
     malformed: bool,
+    /// Shared only because Socket.IO's extensions have to be.
+    connecting: Option<Arc<Connecting>>,
 }
 
 /// Why a namespace is not connected; the text is what the client gets to see.
@@ -137,7 +139,9 @@ async fn look_at(
     }
     let parts = socket.req_parts();
     let auth = auth.ok_or(AuthError::Malformed)?;
-    let handshake = Handshake::read(&auth, &parts.uri, edge::Handshake::of(parts))?;
+    let edge = edge::Handshake::of(parts);
+    let handshake = Handshake::read(&auth, &parts.uri, edge)?;
+    let connecting = edge.map(|edge| Arc::new(edge.connecting()));
     let identity = match context.auth.authenticate(handshake.token.as_deref()).await {
         Ok(identity) => identity,
         Err(Denied::Refused(error)) => return Err(error.into()),
@@ -156,7 +160,8 @@ async fn look_at(
         Beginning::Start | Beginning::Malformed => Since::Start,
         Beginning::After(Cursor { epoch, place }) => Since::After(Cursor { epoch, place }),
     };
-    Ok(Admitted { identity, device, since, malformed: beginning == Beginning::Malformed })
+    let malformed = beginning == Beginning::Malformed;
+    Ok(Admitted { identity, device, since, malformed, connecting })
 }
 
 /// The client is connected. Nothing here waits: until the disconnect handler is there, a client
@@ -178,7 +183,7 @@ fn connected(context: &Arc<Context>, namespace: Namespace, socket: SocketRef) {
     // Tells this session's socket from a later one of the same id.
     socket.extensions.insert(id);
 
-    let session = Arc::new(Session::new(
+    let session = Session::new(
         admitted.identity,
         record(context, id, namespace, admitted.device, &socket),
         admitted.since,
@@ -186,7 +191,8 @@ fn connected(context: &Arc<Context>, namespace: Namespace, socket: SocketRef) {
         socket.clone(),
         context.transports.of(socket.id, socket.req_parts()),
         context.receipts.clone(),
-    ));
+    );
+    let session = Arc::new(session.counted_by(admitted.connecting));
     renewal::listen(context, &session, &socket);
     context.sessions.insert(Arc::clone(&session));
     context.expiries.watch(&session);

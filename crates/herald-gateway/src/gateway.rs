@@ -125,7 +125,7 @@ impl Gateway {
         context.spawn(broadcast::run(io.clone(), namespaces, waiting, figures));
         // Not ended with the others: it hands over what they leave.
         context.tasks.spawn(receipts::run(Arc::clone(&context), reports));
-        let admission = Admission::new(None);
+        let admission = Admission::new(options.admission);
         admission.refuse(Refusal::BackplaneAway);
         let router = edge::router(
             service,

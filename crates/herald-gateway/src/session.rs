@@ -21,7 +21,7 @@ use crate::{
     auth::Identity,
     broadcast,
     delivery::{Delivery, Doubt, Gap, Next, Verdict},
-    edge::{CloseReason, Transport},
+    edge::{CloseReason, Connecting, Transport},
     emit::{self, Outcome, Packet, VolatilePacket},
     expiry::now_ms,
     figures::{self, Figures},
@@ -58,6 +58,8 @@ struct Flow {
     /// What the socket is to take before anything else; at most `herald:ready`, one gap and one
     /// notice.
     waiting: VecDeque<Waiting>,
+    /// Until the client is told `herald:ready`.
+    connecting: Option<Arc<Connecting>>,
     /// The next read registers too.
     register: bool,
     /// The registry may know of the session.
@@ -144,6 +146,7 @@ impl Session {
                 delivery: Delivery::new(since),
                 stage: Stage::New { malformed },
                 waiting: VecDeque::new(),
+                connecting: None,
                 register: true,
                 attempted: false,
                 catching_up: true,
@@ -157,6 +160,12 @@ impl Session {
                 renewing: false,
             }),
         }
+    }
+
+    /// The same, counted as being connected until it is told `herald:ready` or has ended.
+    pub(crate) fn counted_by(mut self, connecting: Option<Arc<Connecting>>) -> Self {
+        self.flow.get_mut().unwrap_or_else(PoisonError::into_inner).connecting = connecting;
+        self
     }
 
     pub(crate) fn id(&self) -> SessionId {
@@ -377,6 +386,7 @@ impl Session {
         if let Stage::New { malformed } = flow.stage {
             let start = flow.delivery.cursor();
             flow.stage = Stage::Replaying;
+            flow.connecting = None;
             flow.waiting.push_back(Waiting::Ready(start));
             figures::connects(self.record.namespace.as_str()).increment(1);
             if malformed {
@@ -503,6 +513,7 @@ impl Session {
     pub(crate) fn leave(&self, figures: &Figures) {
         let mut flow = self.lock();
         flow.gone = true;
+        flow.connecting = None;
         flow.keeps_up(figures);
         self.settle(&mut flow);
     }

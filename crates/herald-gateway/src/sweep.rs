@@ -54,7 +54,8 @@ mod tests {
         auth::{AuthOptions, Authenticator},
         connect,
         edge::{
-            self, Admission, EdgeOptions, EngineOptions, Origins, RouterOptions, Transports, engine,
+            self, Admission, AdmissionOptions, EdgeOptions, EngineOptions, Origins, RouterOptions,
+            Transports, engine,
         },
         lease,
     };
@@ -96,7 +97,7 @@ mod tests {
             service,
             &RouterOptions {
                 path: options.path,
-                admission: Admission::new(None),
+                admission: Admission::new(AdmissionOptions::default()),
                 transports,
                 origins: Origins::Any,
                 body_timeout: SOON,

@@ -43,6 +43,16 @@ impl ConnectError {
         !matches!(self, Self::Rejected { .. })
     }
 
+    /// After which pause it is worth trying again, when the gateway takes no new clients for now.
+    pub fn turned_away(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { status: StatusCode::SERVICE_UNAVAILABLE, retry_after, .. } => {
+                Some(retry_after.unwrap_or(Duration::from_secs(1)))
+            }
+            _ => None,
+        }
+    }
+
     /// The HTTP status, when there was an answer at all.
     pub fn status(&self) -> Option<StatusCode> {
         match self {

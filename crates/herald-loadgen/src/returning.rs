@@ -11,7 +11,7 @@ use std::{
 
 use ::http::StatusCode;
 use rand::RngExt as _;
-use tokio::task::JoinHandle;
+use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -104,6 +104,7 @@ impl Turnout {
 pub struct Returning {
     task: JoinHandle<()>,
     leave: CancellationToken,
+    cut: Arc<Notify>,
 }
 
 impl Returning {
@@ -117,10 +118,15 @@ impl Returning {
         turnout: Arc<Turnout>,
         look: impl FnMut(&Notice) + Send + 'static,
     ) -> Self {
-        let leave = CancellationToken::new();
+        let (leave, cut) = (CancellationToken::new(), Arc::new(Notify::new()));
         let client = Client { options, habits, reader, turnout, look, gone_since: None };
-        let task = tokio::spawn(client.live(leave.clone()));
-        Self { task, leave }
+        let task = tokio::spawn(client.live(leave.clone(), Arc::clone(&cut)));
+        Self { task, leave, cut }
+    }
+
+    /// Breaks its connection, without a word; it comes back.
+    pub fn cut(&self) {
+        self.cut.notify_one();
     }
 
     /// Takes leave as official clients do.
@@ -149,20 +155,21 @@ struct Client<L> {
 }
 
 impl<L: FnMut(&Notice) + Send> Client<L> {
-    async fn live(mut self, leave: CancellationToken) {
+    async fn live(mut self, leave: CancellationToken, cut: Arc<Notify>) {
         loop {
             let Some(Some(mut session)) = leave.run_until_cancelled(self.come()).await else {
                 return;
             };
-            let end = leave.run_until_cancelled(self.stay(&mut session)).await;
-            match end {
-                Some(CloseReason::ServerDisconnect) => {
-                    self.turnout.stay_away.fetch_add(1, Relaxed);
-                    return;
-                }
-                Some(_) => {}
-                None => return session.close().await,
+            let end = tokio::select! {
+                end = self.read(&mut session) => end,
+                () = cut.notified() => CloseReason::Local,
+                () = leave.cancelled() => return session.close().await,
+            };
+            if end == CloseReason::ServerDisconnect {
+                self.turnout.stay_away.fetch_add(1, Relaxed);
+                return;
             }
+            self.gone_since = self.gone_since.or(Some(Instant::now()));
         }
     }
 
@@ -207,14 +214,8 @@ impl<L: FnMut(&Notice) + Send> Client<L> {
     }
 
     /// Reads until the connection ends: why it did.
-    async fn stay(&mut self, session: &mut Session) -> CloseReason {
-        let present = Present { turnout: Arc::clone(&self.turnout), counted: false };
-        let end = self.read(session, present).await;
-        self.gone_since = self.gone_since.or(Some(Instant::now()));
-        end
-    }
-
-    async fn read(&mut self, session: &mut Session, mut present: Present) -> CloseReason {
+    async fn read(&mut self, session: &mut Session) -> CloseReason {
+        let mut present = Present { turnout: Arc::clone(&self.turnout), counted: false };
         loop {
             match session.next().await {
                 Some(Event::Ready(ready)) => {

@@ -60,6 +60,31 @@ impl Session {
         }
     }
 
+    /// The same, and again for as long as the gateway turns new clients away (503) and `patience`
+    /// lasts; each pause is what the gateway asks for.
+    ///
+    /// # Errors
+    ///
+    /// The last attempt's.
+    pub async fn connect_patiently(
+        options: SessionOptions,
+        patience: Duration,
+    ) -> Result<Self, ConnectError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let error = match Self::connect(options.clone()).await {
+                Ok(session) => return Ok(session),
+                Err(error) => error,
+            };
+            match error.turned_away() {
+                Some(pause) if Instant::now() + pause < deadline => {
+                    tokio::time::sleep(pause).await;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
     /// The id that the namespace gave in its CONNECT answer.
     pub fn socket_id(&self) -> &str {
         &self.socket_id

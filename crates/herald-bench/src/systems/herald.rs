@@ -1,4 +1,4 @@
-//! Herald, as released and with its defaults.
+//! Herald, as released and with its defaults, but for how fast clients may come: that is measured.
 
 use herald_e2e::Spawn;
 use herald_loadgen::{
@@ -11,6 +11,9 @@ use super::{
     parts::{Builder, CALL_DEADLINE, ours},
 };
 
+/// More than there are.
+const UNBOUNDED: &str = "1000000";
+
 /// One process without Redis.
 pub(super) async fn embedded() -> anyhow::Result<Running> {
     let mut system = Builder::new()?;
@@ -19,7 +22,8 @@ pub(super) async fn embedded() -> anyhow::Result<Running> {
         .args(["dev", "--gateway-admin-listen", &admin.to_string()])
         .args(["--dev-listen", "127.0.0.1:0", "--gateway-listen", &gateway.to_string()])
         .args(["--notifier-grpc-listen", &grpc.to_string()])
-        .args(["--notifier-http-listen", "127.0.0.1:0"]);
+        .args(["--notifier-http-listen", "127.0.0.1:0"])
+        .args(["--handshake-rate", UNBOUNDED, "--max-connecting", UNBOUNDED]);
     system.spawn("herald", &spawn)?;
     system.answers(admin, "/ready").await?;
     let producer = Producer::Herald(Sender::grpc(grpc, CALL_DEADLINE));
@@ -39,6 +43,8 @@ pub(super) async fn redis(gateways: u32) -> anyhow::Result<Running> {
             .env("HERALD_GATEWAY_NAME", format!("gateway-{number}"))
             .env("HERALD_GATEWAY_LISTEN", address.to_string())
             .env("HERALD_GATEWAY_ADMIN_LISTEN", admin.to_string())
+            .env("HERALD_HANDSHAKE_RATE", UNBOUNDED)
+            .env("HERALD_MAX_CONNECTING", UNBOUNDED)
             .env("HERALD_CLIENT_AUTH", "insecure");
         system.spawn("gateway", &spawn)?;
         addresses.push(address);

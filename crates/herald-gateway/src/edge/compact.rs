@@ -15,7 +15,10 @@ use http::{
 use hyper::upgrade::OnUpgrade;
 use serde::Deserialize;
 
-use super::connection::{ConnectionHandle, Peer};
+use super::{
+    admission::{Admission, Connecting},
+    connection::{ConnectionHandle, Peer},
+};
 
 /// What the gateway knows of a client since its handshake; an extension of the request that
 /// Socket.IO keeps, see [`Handshake::of`].
@@ -27,6 +30,7 @@ struct Inner {
     peer: SocketAddr,
     token: Option<Token>,
     connection: Option<ConnectionHandle>,
+    admission: Admission,
 }
 
 impl Handshake {
@@ -53,6 +57,12 @@ impl Handshake {
     #[must_use]
     pub fn connection(&self) -> Option<&ConnectionHandle> {
         self.0.connection.as_ref()
+    }
+
+    /// The client is being connected from now on, until what is returned is dropped: the door that
+    /// it came in by counts it.
+    pub(crate) fn connecting(&self) -> Connecting {
+        self.0.admission.connecting()
     }
 }
 
@@ -89,12 +99,18 @@ const KEPT: [(HeaderName, usize); 7] = [
 const MAX_LINES: usize = 4;
 
 /// Rebuilds a request that opens a session. `exclusive`: its connection will be this client's.
-pub(super) fn handshake<B>(request: Request<B>, peer: &Peer, exclusive: bool) -> Request<B> {
+pub(super) fn handshake<B>(
+    request: Request<B>,
+    peer: &Peer,
+    exclusive: bool,
+    admission: &Admission,
+) -> Request<B> {
     let (parts, body) = request.into_parts();
     let handshake = Handshake(Arc::new(Inner {
         peer: peer.address,
         token: token_of(&parts.uri),
         connection: exclusive.then(|| peer.connection.clone()),
+        admission: admission.clone(),
     }));
     let mut parts = rebuild(parts, &KEPT);
     parts.extensions.insert(handshake);

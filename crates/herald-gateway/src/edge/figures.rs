@@ -8,7 +8,9 @@
 //! | `herald_gateway_connections_closed_total` | `reason` | those the gateway itself closed, by [`CloseReason`] |
 //! | `herald_gateway_accept_errors_total` | `kind` | `connection` (the peer left), `process` (no files or memory) |
 //! | `herald_gateway_bytes_total` | `direction` | `in` and `out`, added when a connection ends |
+//! | `herald_gateway_handshakes_total` | | those let in |
 //! | `herald_gateway_handshakes_refused_total` | `reason` | answered 503, by [`Refusal`] |
+//! | `herald_gateway_connecting_clients` | | those between their namespace's CONNECT and `herald:ready`, now |
 //! | `herald_gateway_requests_refused_total` | `reason` | answered 4xx here: `origin`, `no_upgrade`, `body_timeout`; and 503, for another gateway: `stranger` (a session unknown here, while new ones are sent elsewhere) |
 //! | `herald_gateway_polling_closed_total` | `reason` | closes handed to Engine.IO for clients that may poll, by [`CloseReason`] |
 
@@ -31,6 +33,8 @@ pub(super) fn describe() {
         Unit::Bytes,
         "bytes of TCP connections that have ended"
     );
+    describe_counter!("herald_gateway_handshakes_total", "handshakes let in");
+    describe_gauge!("herald_gateway_connecting_clients", "clients being connected");
     describe_counter!("herald_gateway_handshakes_refused_total", "handshakes answered 503");
     describe_counter!("herald_gateway_requests_refused_total", "requests that Engine.IO never saw");
     describe_counter!(
@@ -61,6 +65,14 @@ pub(super) fn accept_errors(kind: &'static str) -> Counter {
 
 pub(super) fn bytes(direction: &'static str) -> Counter {
     counter!("herald_gateway_bytes_total", "direction" => direction)
+}
+
+pub(super) fn handshakes() -> Counter {
+    counter!("herald_gateway_handshakes_total")
+}
+
+pub(super) fn connecting() -> Gauge {
+    gauge!("herald_gateway_connecting_clients")
 }
 
 pub(super) fn handshakes_refused(refusal: Refusal) -> Counter {

@@ -16,7 +16,7 @@
 //! # async fn example() -> std::io::Result<()> {
 //! let engine = EngineOptions::default();
 //! let (service, io) = engine::builder(&engine).build_svc();
-//! let admission = Admission::new(None);
+//! let admission = Admission::new(AdmissionOptions::default());
 //! let transports = Transports::new(service.clone(), &engine.path);
 //! let router = edge::router(service, &RouterOptions {
 //!     path: engine.path.clone(),
@@ -44,7 +44,7 @@ mod router;
 mod stream;
 mod transports;
 
-pub use admission::{Admission, HandshakeRate, Refusal};
+pub use admission::{Admission, AdmissionOptions, Connecting, HandshakeRate, Refusal};
 pub use close::CloseReason;
 pub use compact::{Handshake, Token};
 pub use connection::ConnectionHandle;

@@ -91,13 +91,13 @@ async fn handshake(
     if exclusive && !is_websocket(&request) {
         return refuse(StatusCode::BAD_REQUEST, "no_upgrade");
     }
-    if let Err(refusal) = options.admission.admit() {
-        return refusal.response();
+    if let Some(answer) = options.admission.turn_away() {
+        return answer;
     }
     let Some(peer) = peer_of(&request) else {
         return refuse(StatusCode::INTERNAL_SERVER_ERROR, "no_connection");
     };
-    next.run(compact::handshake(request, &peer, exclusive)).await
+    next.run(compact::handshake(request, &peer, exclusive, &options.admission)).await
 }
 
 /// What Engine.IO answers to a sid that it does not know.

@@ -18,6 +18,9 @@ use super::{
 };
 use crate::{error::ConnectError, options::SessionOptions};
 
+/// How long a server may turn a new client away.
+const TURNED_AWAY: Duration = Duration::from_secs(60);
+
 /// Who connects where.
 #[derive(Debug, Clone)]
 pub struct Population {
@@ -167,10 +170,19 @@ impl Swarm {
     }
 }
 
+/// Opens a connection; a server that turns it away for now is asked again.
 async fn open(population: &Population, number: u32) -> Result<Client, ConnectError> {
-    timeout(population.timeout, Client::open(&population.dialect, population.options(number)))
-        .await
-        .unwrap_or(Err(ConnectError::TimedOut(population.timeout)))
+    let deadline = Instant::now() + TURNED_AWAY;
+    loop {
+        let open = Client::open(&population.dialect, population.options(number));
+        let opened = timeout(population.timeout, open)
+            .await
+            .unwrap_or(Err(ConnectError::TimedOut(population.timeout)));
+        match opened.as_ref().err().and_then(ConnectError::turned_away) {
+            Some(pause) if Instant::now() + pause < deadline => tokio::time::sleep(pause).await,
+            _ => return opened,
+        }
+    }
 }
 
 fn follow(client: Client, meter: Arc<Meter>) -> AbortOnDropHandle<()> {

@@ -2,8 +2,11 @@
 //!
 //! The long versions are left out of `make test`: `make survival` runs them.
 
+mod crash;
 mod drain;
+mod handshakes;
 mod rolling;
+mod storm;
 
 use std::{
     fmt,

@@ -1,6 +1,6 @@
 //! Who is let in.
 
-use herald_gateway::edge::{HandshakeRate, Origins, Refusal};
+use herald_gateway::edge::{AdmissionOptions, HandshakeRate, Origins, Refusal};
 use tokio_tungstenite::tungstenite;
 
 use crate::support::{
@@ -40,8 +40,9 @@ async fn a_closed_door_answers_503_with_retry_after_and_cors_and_spares_sessions
 
 #[tokio::test]
 async fn handshakes_beyond_the_rate_are_refused() {
-    let rate = Some(HandshakeRate { per_second: 1, burst: 3 });
-    let gateway = TestGateway::with(Setup { rate, ..Setup::default() }).await;
+    let rate = HandshakeRate { per_second: 1, burst: 3 };
+    let admission = AdmissionOptions { rate, ..AdmissionOptions::default() };
+    let gateway = TestGateway::with(Setup { admission, ..Setup::default() }).await;
     let mut http = Http::connect(gateway.address()).await;
     let mut statuses = Vec::new();
     for _ in 0..10 {

@@ -47,7 +47,7 @@ pub(crate) struct Setup {
     pub(crate) engine: EngineOptions,
     pub(crate) edge: EdgeOptions,
     pub(crate) origins: Origins,
-    pub(crate) rate: Option<HandshakeRate>,
+    pub(crate) admission: AdmissionOptions,
     pub(crate) body_timeout: Option<Duration>,
 }
 
@@ -59,7 +59,7 @@ impl TestGateway {
     pub(crate) async fn with(setup: Setup) -> Self {
         let (service, io) = edge::engine::build(&setup.engine);
         let transports = Transports::new(service.clone(), &setup.engine.path);
-        let admission = Admission::new(setup.rate);
+        let admission = Admission::new(setup.admission);
         let (told, events) = mpsc::channel(4096);
         for namespace in ["/notice", "/"] {
             let (told, transports) = (told.clone(), transports.clone());

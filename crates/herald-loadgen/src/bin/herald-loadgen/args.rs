@@ -26,6 +26,45 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Measure throughput and latency instead, with as little work for each notice as there can be
     Measure(MeasureArgs),
+    /// Keep clients connected that come back by themselves, until the standard input ends
+    Stay(StayArgs),
+}
+
+/// Clients that come back.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StayArgs {
+    /// Gateways, or the proxies before them; an attempt begins with any of them and tries the next
+    /// one if that one does not take it
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', default_value = "127.0.0.1:8013")]
+    pub(crate) gateway: Vec<SocketAddr>,
+
+    /// How many clients, each a user of its own
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) users: u32,
+
+    /// Begin every user's name with this
+    #[arg(long, default_value = "stay-")]
+    pub(crate) user_prefix: String,
+
+    /// Local addresses to connect from; clients take turns (one has about 28,000 ports)
+    #[arg(long, value_name = "IP", value_delimiter = ',')]
+    pub(crate) source: Vec<IpAddr>,
+
+    /// Seconds before the first attempt to return; it doubles with each that fails
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    pub(crate) first_pause: Duration,
+
+    /// Seconds between attempts at most
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub(crate) longest_pause: Duration,
+
+    /// The gateway's socket path
+    #[arg(long, default_value = "/notice")]
+    pub(crate) path: String,
+
+    /// The Socket.IO namespace
+    #[arg(long, default_value = "/notice")]
+    pub(crate) namespace: String,
 }
 
 /// A run that checks.

@@ -1,6 +1,6 @@
 //! The sessions of a run.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use herald_loadgen::{
@@ -10,6 +10,9 @@ use rand::RngExt as _;
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{args::Args, load::show, summary::Latency};
+
+/// How long a gateway may turn new clients away.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All sessions of a run.
 #[derive(Debug)]
@@ -65,7 +68,8 @@ pub(crate) async fn open(
             let reader = Arc::new(checker.reader(&user, format!("session {device}"), Start::Now));
             connecting.spawn(async move {
                 let _permit = room.acquire_owned().await;
-                let session = Session::connect(options).await.context("cannot open a session")?;
+                let session = Session::connect_patiently(options, PATIENCE).await;
+                let session = session.context("cannot open a session")?;
                 Follower::start(session, reader, move |notice| latency.arrived(notice))
                     .await
                     .context("a session did not become ready")
