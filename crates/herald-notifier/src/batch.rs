@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, stream, stream::FuturesUnordered};
 use herald_core::UserId;
 use herald_proto::api;
 
@@ -10,7 +10,7 @@ use crate::{
     call::{Call, Context},
     error::Error,
     field::Path,
-    send,
+    send::{self, Begun},
     validate::{self, Sendable},
 };
 
@@ -36,7 +36,8 @@ pub(crate) struct Done {
 }
 
 /// Serves BatchSendNotices; `bytes` is the size of the request as it came. The results stand in
-/// the items' order. Notices of one user are dispatched one after the other, in that order.
+/// the items' order. Notices of one user are dispatched one after the other, in that order; what is
+/// waited for is waited for side by side.
 pub(crate) async fn send(
     context: &Context,
     call: &Call,
@@ -66,17 +67,25 @@ pub(crate) async fn send(
     let mut sending = stream::iter(users.queues)
         .map(|queue| send_in_order(context, call, queue))
         .buffer_unordered(USERS_IN_FLIGHT);
+    let mut waiting = FuturesUnordered::new();
     while let Some(results) = sending.next().await {
         for (index, result) in results {
-            done[index].1 = Some(result);
+            match result {
+                Ok(begun) => waiting.push(async move { (index, begun.answer(call).await) }),
+                Err(error) => done[index].1 = Some(Err(error)),
+            }
         }
+    }
+    // Side by side: each has its own end, counted from its acceptance.
+    while let Some((index, response)) = waiting.next().await {
+        done[index].1 = Some(Ok(response));
     }
     Ok(done
         .into_iter()
         .map(|(reference, result)| {
             // Every item was refused above or is in a queue.
             let result = result.unwrap_or(Err(Error::Internal));
-            send::count(&result);
+            send::tally(&result);
             Done { reference, result }
         })
         .collect())
@@ -101,15 +110,16 @@ impl Users {
     }
 }
 
-/// Sends one user's notices. One that fails does not hold up those behind it.
+/// Hands over one user's notices. One that fails, or is waited for, does not hold up those behind
+/// it.
 async fn send_in_order(
     context: &Context,
     call: &Call,
     queue: Queue,
-) -> Vec<(usize, Result<api::SendNoticeResponse, Error>)> {
+) -> Vec<(usize, Result<Begun, Error>)> {
     let mut results = Vec::with_capacity(queue.len());
     for (index, sendable) in queue {
-        results.push((index, send::send(context, call, sendable).await));
+        results.push((index, send::begin(context, call, sendable).await));
     }
     results
 }

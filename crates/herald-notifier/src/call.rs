@@ -1,6 +1,6 @@
 //! One call, from whichever protocol it came.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use herald_backplane::{BackplaneError, NotifierPort};
 use herald_service::telemetry::TraceContext;
@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Work, code_name},
     field::Names,
     metrics,
+    receipts::Hub,
     validate::Limits,
 };
 
@@ -21,6 +22,8 @@ use crate::{
 pub(crate) struct Context {
     /// The backplane.
     pub(crate) port: NotifierPort,
+    /// Who waits for receipts.
+    pub(crate) hub: Arc<Hub>,
     /// The limits in force.
     pub(crate) limits: Limits,
     /// How long a call may take whose caller sets no deadline, or a later one.
@@ -174,6 +177,11 @@ impl Call {
             }
             Err(_) => Err(Error::Late(work)),
         }
+    }
+
+    /// When the answer has to be given.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// Whether the deadline has passed.

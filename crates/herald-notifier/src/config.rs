@@ -51,6 +51,8 @@ pub struct Options {
     /// Most calls under way, over both protocols together. Each may hold a message of
     /// `batch_bytes`.
     pub max_calls: usize,
+    /// Most notices whose receipts are waited for at a time.
+    pub max_waits: usize,
     /// How long a call may take whose caller sets no deadline, or a later one.
     pub call_deadline: Duration,
     /// How long the head of an HTTP request may take, and how long a connection may be idle.
@@ -78,6 +80,7 @@ impl Default for Options {
             page_notices: herald_core::InboxLimits::default().page_notices,
             inbox_age: herald_core::InboxLimits::default().age,
             max_calls: 1_024,
+            max_waits: 10_000,
             call_deadline: Duration::from_secs(60),
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(10),
@@ -118,6 +121,14 @@ impl Options {
             .unit("calls")
             .within(1..=1_000_000)
             .default("1024");
+        let max_waits = r
+            .option(
+                "HERALD_NOTIFIER_MAX_WAITS",
+                "Notices whose receipts are waited for (`wait_for`); further ones are refused",
+            )
+            .unit("notices")
+            .within(1..=1_000_000)
+            .default("10000");
         let call_deadline =
             duration(r, "HERALD_NOTIFIER_CALL_DEADLINE", "How long a call may take", "60s");
         let head_timeout = duration(
@@ -156,6 +167,7 @@ impl Options {
             page_notices: backplane.inbox.page_notices,
             inbox_age: backplane.inbox.age,
             max_calls,
+            max_waits,
             call_deadline,
             head_timeout,
             body_timeout,

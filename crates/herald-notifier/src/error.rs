@@ -16,6 +16,9 @@ const AWAY_RETRY: Duration = Duration::from_secs(1);
 /// When to try again after too many calls were under way: they take milliseconds.
 const BUSY_RETRY: Duration = Duration::from_millis(250);
 
+/// When to try again after too many waits were under way: they take seconds.
+const WAITS_RETRY: Duration = Duration::from_secs(1);
+
 const BAD_REQUEST: &str = "type.googleapis.com/google.rpc.BadRequest";
 const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
 
@@ -72,12 +75,18 @@ pub(crate) enum Error {
     /// The idempotency key stands for another notice.
     #[error("the idempotency key was used for a notice of another event, payload or ttl")]
     KeyUsed,
-    /// An rpc, or fields, that this version does not offer; the text names them.
+    /// An rpc that this version does not offer; the text names it.
     #[error("{0}: not offered by this version")]
     NotOffered(String),
     /// As many calls as allowed are under way.
     #[error("{limit} calls are under way, which is the limit")]
     Busy {
+        /// The limit.
+        limit: usize,
+    },
+    /// As many receipts as allowed are waited for. Nothing was sent.
+    #[error("the notice was not accepted: {limit} notices are waited for, which is the limit")]
+    Waits {
         /// The limit.
         limit: usize,
     },
@@ -125,6 +134,9 @@ impl Error {
             Self::NotOffered(_) => (Code::Unimplemented, StatusCode::NOT_IMPLEMENTED, None),
             Self::Busy { .. } => {
                 (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS, Some(BUSY_RETRY))
+            }
+            Self::Waits { .. } => {
+                (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS, Some(WAITS_RETRY))
             }
             Self::Unavailable(_) | Self::Unanswered(_) => {
                 (Code::Unavailable, StatusCode::SERVICE_UNAVAILABLE, Some(AWAY_RETRY))
@@ -271,11 +283,12 @@ mod tests {
     fn http_statuses_follow_the_usual_mapping_of_codes() {
         // As google.rpc.Code documents it, but for what HTTP alone knows.
         for (error, code, status) in [
-            (Error::NotOffered("wait_for".into()), 12, 501),
+            (Error::NotOffered("DisconnectUser".into()), 12, 501),
             (Error::Unauthenticated("no"), 16, 401),
             (Error::Forbidden { caller: String::new(), scope: String::new() }, 7, 403),
             (Error::KeyUsed, 6, 409),
             (Error::Busy { limit: 1 }, 8, 429),
+            (Error::Waits { limit: 1 }, 8, 429),
             (Error::Unanswered(Work::Read), 14, 503),
             (Error::Late(Work::Send), 4, 504),
             (Error::Internal, 13, 500),

@@ -3,7 +3,8 @@
 //! # The walk
 //! One file a step: `grpc.rs` (and `http.rs`, which ends in the same) takes a call in,
 //! `validate.rs` says everything that is wrong with it, `send.rs` hands the notice to the
-//! backplane and answers what is known. `batch.rs`, `list.rs` and `presence.rs` stand beside
+//! backplane, `receipts.rs` waits for what gateways report of it where that is asked for, and the
+//! answer is what is known then. `batch.rs`, `list.rs` and `presence.rs` stand beside
 //! `send.rs`. `call.rs` is what every call has (deadline, trace, figures), `error.rs` the one table
 //! of errors for both protocols, `callers.rs` who calls and what it may, `admission.rs` the bound on
 //! calls under way.
@@ -12,6 +13,7 @@
 //! - Accepted means appended: an answer of OK was written to the user's inbox.
 //! - A refusal says whether nothing happened or whether that is unknown.
 //! - What this version does not offer is refused by name, never ignored.
+//! - A receipt never claims more than was seen, and a wait never lasts longer than its call.
 //! - It starts without the backplane and waits for it, saying so at `/ready` and in the gRPC health
 //!   service.
 //!
@@ -45,6 +47,7 @@ mod metrics;
 mod page_token;
 mod presence;
 mod reaper;
+mod receipts;
 mod send;
 mod service;
 mod validate;

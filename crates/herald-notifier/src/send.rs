@@ -2,7 +2,7 @@
 //! only to the gateways.
 
 use herald_backplane::{Dispatched, Sent, Target};
-use herald_core::{EventName, Notice, NoticeId, Payload};
+use herald_core::{EventName, Notice, NoticeId, Payload, Place};
 use herald_proto::{
     api::{self, Outcome, SessionState},
     time::timestamp_from_unix_ms,
@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Work},
     field::Path,
     metrics,
+    receipts::{Known, Open, Waiting},
     validate::{self, Sendable, Way},
 };
 
@@ -31,32 +32,78 @@ pub(crate) async fn send_notice(
         Ok(sendable) => send(context, call, sendable).await,
         Err(error) => Err(error),
     };
-    count(&result);
+    tally(&result);
     result
 }
 
-/// Sends what was checked. Success means accepted, or sent.
-pub(crate) async fn send(
+/// Sends what was checked, and waits for what is asked. Success means accepted, or sent.
+async fn send(
+    context: &Context,
+    call: &Call,
+    sendable: Sendable,
+) -> Result<api::SendNoticeResponse, Error> {
+    Ok(begin(context, call, sendable).await?.answer(call).await)
+}
+
+/// A notice that is accepted, or sent.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// There is nothing to wait for.
+    Answered(api::SendNoticeResponse),
+    /// Its receipts are awaited.
+    Open(Open),
+}
+
+impl Begun {
+    /// The answer, once it is known or its time is over.
+    pub(crate) async fn answer(self, call: &Call) -> api::SendNoticeResponse {
+        match self {
+            Self::Answered(response) => response,
+            Self::Open(mut open) => {
+                let (place, duplicate) = (open.place(), open.is_duplicate());
+                let known = open.until_known(call.deadline()).await;
+                awaited(place, duplicate, &known)
+            }
+        }
+    }
+}
+
+/// Hands over what was checked. Success means accepted, or sent; what is to be waited for is there
+/// to be waited for, at the same time as others.
+pub(crate) async fn begin(
     context: &Context,
     call: &Call,
     Sendable { user, event, payload, way }: Sendable,
-) -> Result<api::SendNoticeResponse, Error> {
+) -> Result<Begun, Error> {
     if call.is_late() {
         return Err(Error::NotTried);
     }
     let notice = Notice { event, payload, traceparent: current_traceparent() };
-    let started = Instant::now();
-    let response = match way {
-        Way::Durable(terms) => {
+    let begun = match way {
+        Way::Durable(mut terms, wait) => {
+            let waiting = match wait {
+                Some(wait) => Some(context.hub.begin(wait).await?),
+                None => None,
+            };
+            terms.receipts = waiting.as_ref().map(Waiting::wanted);
+            let started = Instant::now();
             let dispatch = context.port.dispatch_with(&user, &notice, &terms);
-            accepted(call.backplane(Work::Send, dispatch).await?)
+            let dispatched = call.backplane(Work::Send, dispatch).await?;
+            metrics::dispatched(started.elapsed());
+            match waiting {
+                Some(waiting) => Begun::Open(waiting.dispatched(user, terms.ttl, dispatched)),
+                None => Begun::Answered(accepted(dispatched)),
+            }
         }
         Way::Volatile => {
-            sent(call.backplane(Work::Send, context.port.send_volatile(&user, &notice)).await?)
+            let started = Instant::now();
+            let send = context.port.send_volatile(&user, &notice);
+            let answer = sent(call.backplane(Work::Send, send).await?);
+            metrics::dispatched(started.elapsed());
+            Begun::Answered(answer)
         }
     };
-    metrics::dispatched(started.elapsed());
-    Ok(response)
+    Ok(begun)
 }
 
 /// Serves Broadcast.
@@ -75,13 +122,12 @@ pub(crate) async fn broadcast(
 }
 
 /// Counts what became of a notice.
-pub(crate) fn count(result: &Result<api::SendNoticeResponse, Error>) {
+pub(crate) fn tally(result: &Result<api::SendNoticeResponse, Error>) {
     match result {
         Ok(response) => {
             let outcome = response.outcome().as_str_name();
             metrics::notice(outcome.trim_start_matches("OUTCOME_"), Code::Ok);
-            let counts = response.counts.unwrap_or_default();
-            metrics::targets(counts.accepted, counts.unheard);
+            metrics::targets(&response.counts.unwrap_or_default());
         }
         Err(error) => metrics::notice("NONE", error.code()),
     }
@@ -116,10 +162,48 @@ fn response(
         notice_id,
         duplicate,
         outcome: outcome.into(),
-        // Nothing beyond acceptance can be asked for yet.
+        // Nothing beyond it was asked for.
         wait_satisfied: true,
         counts: Some(counts),
         sessions: targets.into_iter().map(|target| session(target, at_ms)).collect(),
+    }
+}
+
+/// What is known of a notice whose receipts were awaited.
+fn awaited(place: Place, duplicate: bool, known: &Known<'_>) -> api::SendNoticeResponse {
+    let Known { progress, at_the_end } = known;
+    let mut counts = api::SessionCounts::default();
+    let sessions = progress.sessions().into_iter().map(|seen| {
+        let state = seen.state(*at_the_end);
+        *count(&mut counts, state) += 1;
+        api::SessionOutcome {
+            session_id: seen.session.to_string(),
+            gateway: seen.gateway_name.to_string(),
+            namespace: seen.namespace.to_string(),
+            device: seen.device.as_ref().map(ToString::to_string),
+            state: state.into(),
+            time: Some(timestamp_from_unix_ms(seen.at_ms)),
+        }
+    });
+    api::SendNoticeResponse {
+        notice_id: NoticeId(place).to_string(),
+        duplicate,
+        outcome: progress.outcome().into(),
+        wait_satisfied: progress.is_satisfied(),
+        sessions: sessions.collect(),
+        counts: Some(counts),
+    }
+}
+
+fn count(counts: &mut api::SessionCounts, state: SessionState) -> &mut u32 {
+    match state {
+        SessionState::Accepted => &mut counts.accepted,
+        SessionState::Emitted => &mut counts.emitted,
+        SessionState::Acked => &mut counts.acked,
+        SessionState::Lagging => &mut counts.lagging,
+        SessionState::Gone => &mut counts.gone,
+        SessionState::Unheard => &mut counts.unheard,
+        SessionState::Unknown | SessionState::Unspecified => &mut counts.unknown,
     }
 }
 
@@ -143,8 +227,8 @@ fn session(Target { session, heard }: Target, at_ms: u64) -> api::SessionOutcome
 #[cfg(test)]
 mod tests {
     use herald_core::{
-        Device, Epoch, GatewayId, GatewayName, Namespace, Place, Position, SessionId,
-        SessionRecord, Transport, VolatileId,
+        Device, Epoch, GatewayId, GatewayName, Namespace, Position, SessionId, SessionRecord,
+        Transport, VolatileId,
     };
 
     use super::*;

@@ -16,6 +16,7 @@ use crate::{
     callers::Callers,
     config::{ADMIN_LISTEN, GRPC_LISTEN, HTTP_LISTEN, Options, ProcessOptions},
     grpc, health, http, metrics, reaper,
+    receipts::Hub,
     validate::Limits,
 };
 
@@ -91,8 +92,12 @@ impl Notifier {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
         let Self { options, grpc, http, backplane, readiness, backplane_ready, accepting } = self;
         metrics::describe();
+        let hurry = options.drain_deadline / 2;
+        let (hub, reports) =
+            Hub::open(backplane.notifier(), options.max_waits, shutdown.clone(), hurry);
         let context = Arc::new(Context {
             port: backplane.notifier(),
+            hub: Arc::clone(&hub),
             limits: Limits {
                 payload_bytes: options.payload_bytes,
                 batch_items: options.batch_items,
@@ -106,7 +111,9 @@ impl Notifier {
         let reporter = HealthReporter::new();
         health::not_serving(&reporter).await;
 
-        // Aborted when this is dropped, however it ends.
+        // Aborted when they are dropped, however it ends. Receipts are heard to the end.
+        let mut listening = JoinSet::new();
+        listening.spawn(hub.run(reports));
         let mut background = JoinSet::new();
         background.spawn(reaper::run(backplane.notifier()));
         background.spawn(health::follow_backplane(backplane, backplane_ready));

@@ -1,12 +1,12 @@
 //! From what callers sent to what is known to be right.
 //!
 //! Everything wrong with a request is found at once. What this version does not offer is refused
-//! by name, never ignored; [`NOT_OFFERED`] and [`not_offered_rpc`] are all there is of that.
+//! by name, never ignored; [`not_offered_rpc`] is all there is of that.
 
 use std::{fmt::Display, time::Duration};
 
 use herald_backplane::{Key, Since, Terms};
-use herald_core::{Cursor, EventName, IdempotencyKey, Payload, UserId};
+use herald_core::{Cursor, EventName, IdempotencyKey, Payload, UserId, limits::LONGEST_WAIT};
 use herald_proto::{
     api::{self, WaitFor, broadcast_request, send_notice_request},
     json::value_to_json,
@@ -19,6 +19,7 @@ use crate::{
     error::Error,
     field::{Path, Violations},
     page_token,
+    receipts::{Goal, Wait},
 };
 
 /// Longest `ref` of an item of a batch, in bytes.
@@ -27,13 +28,8 @@ const REF_BYTES: usize = 128;
 /// Most users in one question about presence.
 const PRESENCE_USERS: usize = 1_000;
 
-/// Fields of a notice that this version does not offer, and whether a request asks for them.
-const NOT_OFFERED: [(&str, IsAsked); 2] = [
-    ("wait_for", |request| !matches!(request.wait_for(), WaitFor::Unspecified | WaitFor::Accepted)),
-    ("wait_timeout", |request| request.wait_timeout.is_some()),
-];
-
-type IsAsked = fn(&api::SendNoticeRequest) -> bool;
+/// How long is waited unless the caller says.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The answer to an rpc that this version does not offer.
 pub(crate) fn not_offered_rpc(rpc: Rpc) -> Error {
@@ -72,7 +68,7 @@ impl Sendable {
     pub(crate) fn by(mut self, caller: &Caller) -> Result<Self, Error> {
         caller.may_reach(&self.user)?;
         caller.may_send(&self.event)?;
-        if let Way::Durable(Terms { key: Some(key), .. }) = &mut self.way {
+        if let Way::Durable(Terms { key: Some(key), .. }, _) = &mut self.way {
             key.caller = caller.name().to_owned();
         }
         Ok(self)
@@ -82,8 +78,8 @@ impl Sendable {
 /// Which way it goes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// Into the inbox, on these terms.
-    Durable(Terms),
+    /// Into the inbox, on these terms; then this is waited for.
+    Durable(Terms, Option<Wait>),
     /// To who is there now.
     Volatile,
 }
@@ -99,12 +95,6 @@ pub(crate) fn notice(
         let wait_for = request.wait_for;
         violations.add(at.field("wait_for"), format_args!("is no value of WaitFor: {wait_for}"));
     }
-    let not_offered: Vec<String> = NOT_OFFERED
-        .iter()
-        .filter(|(_, asked)| asked(&request))
-        .map(|(name, _)| at.field(name).to_string())
-        .collect();
-
     let user = violations.check(at.field("user_id"), UserId::new(&request.user_id));
     let event = event(&request.event, at, &mut violations);
     if request.volatile {
@@ -118,16 +108,19 @@ pub(crate) fn notice(
         "" => None,
         key => violations.check(at.field("idempotency_key"), IdempotencyKey::new(key)),
     };
+    let timeout = match request.wait_timeout {
+        None => Some(WAIT_TIMEOUT),
+        Some(given) => violations.check(at.field("wait_timeout"), wait_timeout(&given)),
+    };
+    let goal = goal(WaitFor::try_from(request.wait_for).unwrap_or_default());
     // Whose it is, the call knows: see `Sendable::by`.
     let key = key.map(|key| Key { caller: String::new(), key });
     violations.finish()?;
-    if !not_offered.is_empty() {
-        return Err(Error::NotOffered(not_offered.join(", ")));
-    }
     match (user, event, payload) {
         (Some(user), Some(event), Some(payload)) => {
             let terms = Terms { ttl, key, receipts: None };
-            let way = if request.volatile { Way::Volatile } else { Way::Durable(terms) };
+            let wait = goal.zip(timeout).map(|(goal, timeout)| Wait { goal, timeout });
+            let way = if request.volatile { Way::Volatile } else { Way::Durable(terms, wait) };
             Ok(Sendable { user, event, payload, way })
         }
         // Each absence was noted as a violation.
@@ -137,7 +130,7 @@ pub(crate) fn notice(
 
 /// What makes no sense for a notice that is not kept.
 fn volatile(request: &api::SendNoticeRequest, at: &Path<'_>, violations: &mut Violations) {
-    let waits = !matches!(request.wait_for(), WaitFor::Unspecified | WaitFor::Accepted);
+    let waits = goal(request.wait_for()).is_some();
     for (field, is_set) in [
         ("ttl", request.ttl.is_some()),
         ("idempotency_key", !request.idempotency_key.is_empty()),
@@ -146,6 +139,29 @@ fn volatile(request: &api::SendNoticeRequest, at: &Path<'_>, violations: &mut Vi
         if is_set {
             violations.add(at.field(field), "must not be combined with volatile");
         }
+    }
+}
+
+/// What has to come about before the call answers, beyond acceptance.
+fn goal(wait_for: WaitFor) -> Option<Goal> {
+    match wait_for {
+        WaitFor::Unspecified | WaitFor::Accepted => None,
+        WaitFor::Emitted => Some(Goal::Emitted),
+        WaitFor::AckedAny => Some(Goal::AckedAny),
+        WaitFor::AckedAll => Some(Goal::AckedAll),
+    }
+}
+
+/// Above zero, at most [`LONGEST_WAIT`].
+fn wait_timeout(given: &prost_types::Duration) -> Result<Duration, String> {
+    let wrong = |got: &dyn Display| {
+        let longest = duration_from_std(LONGEST_WAIT);
+        format!("must be above 0s and at most {longest}, got {got}")
+    };
+    match duration_to_std(given) {
+        Ok(timeout) if !timeout.is_zero() && timeout <= LONGEST_WAIT => Ok(timeout),
+        Ok(_) | Err(DurationError::Negative) => Err(wrong(given)),
+        Err(error) => Err(wrong(&error)),
     }
 }
 
@@ -427,7 +443,7 @@ mod tests {
         };
         for (seconds, nanos, ms) in [(0, 1_000_000, 1), (1, 500_000_000, 1_500), (60, 0, 60_000)] {
             let ttl = Some(Duration::from_millis(ms));
-            let way = Way::Durable(Terms { ttl, ..Terms::default() });
+            let way = Way::Durable(Terms { ttl, ..Terms::default() }, None);
             assert_eq!(ask(seconds, nanos).unwrap().way, way);
         }
         let limits = "must be from 0.001s to 60s, which is the inbox's age, got ";
@@ -442,32 +458,45 @@ mod tests {
             let expected = ("ttl".to_owned(), format!("{limits}{got}"));
             assert_eq!(violations(ask(seconds, nanos).unwrap_err()), [expected]);
         }
-        assert_eq!(check(request("1")).unwrap().way, Way::Durable(Terms::default()));
+        assert_eq!(check(request("1")).unwrap().way, Way::Durable(Terms::default(), None));
     }
 
     #[test]
-    fn what_is_not_offered_is_refused_by_name_and_never_ignored() {
-        type Ask = fn(&mut api::SendNoticeRequest);
-        let asked: [(&str, Ask); 4] = [
-            ("wait_for", |r| r.wait_for = WaitFor::Emitted.into()),
-            ("wait_for", |r| r.wait_for = WaitFor::AckedAny.into()),
-            ("wait_for", |r| r.wait_for = WaitFor::AckedAll.into()),
-            ("wait_timeout", |r| r.wait_timeout = Some(prost_types::Duration::default())),
-        ];
-        for (field, ask) in asked {
-            let mut asking = request("1");
-            ask(&mut asking);
-            let error = check(asking).unwrap_err();
-            assert!(matches!(&error, Error::NotOffered(named) if named == field), "{error}");
+    fn a_wait_is_for_something_and_has_its_limits() {
+        let ask = |wait_for: WaitFor, timeout: Option<(i64, i32)>| {
+            let timeout = timeout.map(|(seconds, nanos)| prost_types::Duration { seconds, nanos });
+            let wait_for = wait_for.into();
+            let asking = api::SendNoticeRequest { wait_for, wait_timeout: timeout, ..request("1") };
+            check(asking).map(|sendable| match sendable.way {
+                Way::Durable(_, wait) => wait.map(|wait| (wait.goal, wait.timeout)),
+                Way::Volatile => panic!("it is kept"),
+            })
+        };
+        for (wait_for, goal) in [
+            (WaitFor::Unspecified, None),
+            (WaitFor::Accepted, None),
+            (WaitFor::Emitted, Some(Goal::Emitted)),
+            (WaitFor::AckedAny, Some(Goal::AckedAny)),
+            (WaitFor::AckedAll, Some(Goal::AckedAll)),
+        ] {
+            let after = |seconds| goal.map(|goal| (goal, Duration::from_secs(seconds)));
+            assert_eq!(ask(wait_for, None).unwrap(), after(5));
+            assert_eq!(ask(wait_for, Some((30, 0))).unwrap(), after(30));
         }
-        let accepted =
-            api::SendNoticeRequest { wait_for: WaitFor::Accepted.into(), ..request("1") };
-        assert!(check(accepted).is_ok());
-        let timeout = Some(prost_types::Duration { seconds: 1, nanos: 0 });
-        let wait_for = WaitFor::Emitted.into();
-        let two = api::SendNoticeRequest { wait_for, wait_timeout: timeout, ..request("1") };
-        let error = check(two).unwrap_err();
-        assert_eq!(error.to_string(), "wait_for, wait_timeout: not offered by this version");
+        let shortest = ask(WaitFor::Emitted, Some((0, 1))).unwrap();
+        assert_eq!(shortest, Some((Goal::Emitted, Duration::from_nanos(1))));
+        for (given, got) in [
+            ((0, 0), "0s"),
+            ((-1, 0), "-1s"),
+            ((30, 1), "30.000000001s"),
+            ((1, -1), "not a valid google.protobuf.Duration"),
+        ] {
+            for wait_for in [WaitFor::Accepted, WaitFor::AckedAll] {
+                let wrong = format!("must be above 0s and at most 30s, got {got}");
+                let listed = violations(ask(wait_for, Some(given)).unwrap_err());
+                assert_eq!(listed, [("wait_timeout".to_owned(), wrong)]);
+            }
+        }
     }
 
     #[test]

@@ -16,7 +16,6 @@ use herald_proto::api::{
     batch_send_notices_result, send_notice_request::Payload,
 };
 use http::{Method, Response};
-use serde_json::json;
 use tonic::Code;
 
 use crate::support::{PATIENCE, all_arrives, api, follow, send, sessions_of};
@@ -237,38 +236,7 @@ async fn a_batch_over_its_limits_is_refused_and_a_bad_item_spoils_no_other() {
 #[tokio::test]
 async fn what_a_later_version_offers_is_refused_by_name() {
     let sandbox = notifier().await;
-    let second = Some(prost_types::Duration { seconds: 1, nanos: 0 });
-    let base = SendNoticeRequest {
-        user_id: "alice".into(),
-        payload: Some(Payload::Json("1".into())),
-        ..SendNoticeRequest::default()
-    };
-    let cases = [
-        (
-            "wait_timeout",
-            json!({"waitTimeout": "1s"}),
-            SendNoticeRequest { wait_timeout: second, ..base.clone() },
-        ),
-        (
-            "wait_for",
-            json!({"waitFor": "WAIT_FOR_EMITTED"}),
-            SendNoticeRequest { wait_for: api::WaitFor::Emitted.into(), ..base.clone() },
-        ),
-    ];
     let http = http(sandbox.notifier());
-    for (field, body, request) in cases {
-        let error = api(sandbox.notifier()).send_notice(request).await.unwrap_err();
-        assert_eq!(error.code(), Code::Unimplemented, "{error}");
-        assert!(error.message().contains(field), "{error}");
-
-        let mut notice = json!({"userId": "alice", "data": 1});
-        notice.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
-        let answer = http.post("/v1/notices", notice.to_string()).await.unwrap();
-        let error = http_error(&answer);
-        assert_eq!((error.code, error.status), (Code::Unimplemented, Some(501)), "{error}");
-        let name = body.as_object().unwrap().keys().next().unwrap().clone();
-        assert!(error.message.contains(&name), "{error}");
-    }
     let request = api::DisconnectUserRequest { user_id: "alice".into(), ..Default::default() };
     let error = api(sandbox.notifier()).disconnect_user(request).await.unwrap_err();
     assert_eq!(error.code(), Code::Unimplemented);

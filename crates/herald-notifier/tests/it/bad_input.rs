@@ -74,6 +74,20 @@ async fn a_bad_notice_is_refused_with_its_field_and_limit() {
             "at most 128 deep",
         ),
         (
+            SendNoticeRequest { wait_timeout: Some(seconds(0)), ..notice("a", "1") },
+            r#"{"userId":"a","data":1,"waitTimeout":"0s"}"#.into(),
+            "wait_timeout",
+            "waitTimeout",
+            "must be above 0s and at most 30s, got 0s",
+        ),
+        (
+            SendNoticeRequest { wait_timeout: Some(seconds(31)), ..notice("a", "1") },
+            r#"{"userId":"a","data":1,"waitTimeout":"31s"}"#.into(),
+            "wait_timeout",
+            "waitTimeout",
+            "must be above 0s and at most 30s, got 31s",
+        ),
+        (
             SendNoticeRequest { wait_for: 99, ..notice("a", "1") },
             r#"{"userId":"a","data":1,"waitFor":99}"#.into(),
             "wait_for",

@@ -11,6 +11,7 @@ mod openapi;
 mod outage;
 mod presence;
 mod process;
+mod receipts;
 mod retries;
 mod sending;
 mod standard;
