@@ -232,7 +232,7 @@ async fn the_waits_of_a_batch_run_side_by_side_and_its_order_stays() {
     gateway.connect("alice", 1_000).await;
     let sessions = gateway.connect("bob", 1_000).await;
     let item = |n: usize| {
-        let id = if n % 2 == 0 { "alice" } else { "bob" };
+        let id = if n.is_multiple_of(2) { "alice" } else { "bob" };
         let request = waits(id, WaitFor::Emitted, 2);
         let notice = SendNoticeRequest { payload: notice(id, n.to_string()).payload, ..request };
         BatchSendNoticesItem { r#ref: n.to_string(), notice: Some(notice) }
