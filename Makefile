@@ -1,6 +1,6 @@
 # What a developer types; `make` alone lists it. The work is done by cargo and by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test jitter soak survival chaos chance lint fmt deny bench
+.PHONY: help run test jitter soak servers survival chaos chance lint fmt deny bench
 
 # Where a fresh shell may not look for cargo.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -31,6 +31,9 @@ jitter: ## let 2,000 clients come and go for a minute, and print how their notic
 
 soak: ## try a socket that does not read, and 10,000 sessions whose channel is cut
 	$(call full,lossless::slow::full_ lossless::channel::full_)
+
+servers: ## kill, freeze and cut Redis, and have Sentinel and Cluster replace masters, under load
+	$(call full,servers::)
 
 survival: ## restart and kill gateways under thousands of clients, and print how these fared
 	$(call full,survival::)

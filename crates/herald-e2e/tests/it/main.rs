@@ -17,6 +17,7 @@ mod probe;
 mod proxy;
 mod readme;
 mod sandbox;
+mod servers;
 mod sessions;
 mod support;
 mod survival;
