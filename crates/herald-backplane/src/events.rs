@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use herald_core::{Notice, Place, Position, UserId, VolatileId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use crate::{Clock, ReceiptsWanted};
+use crate::{Clock, Health, ReceiptsWanted};
 
 /// What a gateway hears from the backplane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,11 +130,23 @@ impl From<GatewayEvent> for Queued {
 pub struct GatewayEvents {
     queue: mpsc::Receiver<Queued>,
     clock: Clock,
+    channel: watch::Receiver<Health>,
 }
 
 impl GatewayEvents {
-    pub(crate) fn new(queue: mpsc::Receiver<Queued>, clock: Clock) -> Self {
-        Self { queue, clock }
+    pub(crate) fn new(
+        queue: mpsc::Receiver<Queued>,
+        clock: Clock,
+        channel: watch::Receiver<Health>,
+    ) -> Self {
+        Self { queue, clock, channel }
+    }
+
+    /// Follows whether the channel carries what is published to it. It is away only if a new
+    /// connection did not help; what is missed meanwhile is found by audits.
+    #[must_use]
+    pub fn channel(&self) -> watch::Receiver<Health> {
+        self.channel.clone()
     }
 
     /// The next one; `None` after [`GatewayEvent::LeaseLost`] or release. Of a notice

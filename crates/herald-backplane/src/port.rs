@@ -45,6 +45,9 @@ pub struct BackplaneOptions {
     pub renew_every: Duration,
     /// How long any one call may take.
     pub call_deadline: Duration,
+    /// How long a channel may be silent although something is published to it every second;
+    /// then it counts as lost.
+    pub channel_silence: Duration,
     /// Shared connections that carry the hot path (Redis).
     pub connections: usize,
     /// Replicas of Redis that have to have a notice before it counts as accepted; 0 for none.
@@ -81,6 +84,7 @@ impl Default for BackplaneOptions {
             lease: Duration::from_secs(10),
             renew_every: Duration::from_secs(3),
             call_deadline: Duration::from_secs(2),
+            channel_silence: Duration::from_secs(2),
             connections: 4,
             wait_replicas: 0,
             inline_bytes: 4 << 10,

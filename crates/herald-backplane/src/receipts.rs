@@ -7,6 +7,8 @@ use herald_core::{
 };
 use tokio::sync::{mpsc, watch};
 
+use crate::Health;
+
 /// Who wants to hear what becomes of a notice. Travels with it, and is kept with it, so that
 /// whoever delivers it later reports too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -134,6 +136,7 @@ pub struct ReceiptEvents {
     id: NotifierId,
     queue: mpsc::Receiver<ReceiptEvent>,
     listening: watch::Receiver<bool>,
+    channel: watch::Receiver<Health>,
     /// Ends with this.
     _guard: Box<dyn std::any::Any + Send + Sync>,
 }
@@ -149,9 +152,10 @@ impl ReceiptEvents {
         id: NotifierId,
         queue: mpsc::Receiver<ReceiptEvent>,
         listening: watch::Receiver<bool>,
+        channel: watch::Receiver<Health>,
         guard: impl Send + Sync + 'static,
     ) -> Self {
-        Self { id, queue, listening, _guard: Box::new(guard) }
+        Self { id, queue, listening, channel, _guard: Box::new(guard) }
     }
 
     /// Where gateways report to.
@@ -164,6 +168,13 @@ impl ReceiptEvents {
     #[must_use]
     pub fn listening(&self) -> watch::Receiver<bool> {
         self.listening.clone()
+    }
+
+    /// Follows whether the channel carries what is published to it. It is away only if a new
+    /// connection did not help.
+    #[must_use]
+    pub fn channel(&self) -> watch::Receiver<Health> {
+        self.channel.clone()
     }
 
     /// The next one. Ends never, unless the backplane does.

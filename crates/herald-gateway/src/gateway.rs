@@ -91,6 +91,7 @@ impl Gateway {
     pub async fn run(self) -> Result<(), GatewayError> {
         let Self { options, name, backplane, process, clients, admin } = self;
         let lease_condition = process.readiness.condition("lease");
+        let channel_condition = process.readiness.condition("channel");
         let conditions = lease::Conditions {
             backplane: process.readiness.condition("backplane"),
             lease: lease_condition.clone(),
@@ -127,6 +128,7 @@ impl Gateway {
         context.tasks.spawn(receipts::run(Arc::clone(&context), reports));
         let admission = Admission::new(options.admission);
         admission.refuse(Refusal::BackplaneAway);
+        let ear = lease::Ear { condition: channel_condition, admission: admission.clone() };
         let router = edge::router(
             service,
             &RouterOptions {
@@ -146,7 +148,7 @@ impl Gateway {
         let first = lease::first(&context, &backplane, &lease_condition);
         let outcome = match process.shutdown.or(first).await {
             Some(Ok(first)) => {
-                let keep = lease::keep(Arc::clone(&context), backplane, lease_condition, first);
+                let keep = lease::keep(context.clone(), backplane, lease_condition, ear, first);
                 context.spawn(keep);
                 look_after_sessions(&context, options.audit_interval);
                 process.shutdown.requested().await;

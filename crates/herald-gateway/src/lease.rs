@@ -94,6 +94,7 @@ pub(crate) async fn keep(
     context: Arc<Context>,
     backplane: Backplane,
     condition: Condition,
+    ear: Ear,
     first: (GatewayPort, GatewayEvents),
 ) {
     let (mut port, mut events) = first;
@@ -106,7 +107,10 @@ pub(crate) async fn keep(
         context.lease.set(port);
         context.doubt_all(Doubt::Lease).await;
 
-        channel::consume(&context, id, &mut events).await;
+        tokio::select! {
+            () = ear.follow(events.channel()) => {}
+            () = channel::consume(&context, id, &mut events) => {}
+        }
 
         context.lease.take();
         tracing::warn!(gateway = %context.name, %id, "lease lost");
@@ -128,6 +132,35 @@ async fn again(
             Err(error) => {
                 condition.set_not_ready(format!("no lease: {error}"));
                 backoff.pause().await;
+            }
+        }
+    }
+}
+
+/// Whether the gateway hears what it sends itself, for operators and the door.
+pub(crate) struct Ear {
+    pub(crate) condition: Condition,
+    pub(crate) admission: Admission,
+}
+
+impl Ear {
+    /// Tells what becomes of a channel. Never ends.
+    async fn follow(&self, mut channel: watch::Receiver<Health>) {
+        loop {
+            let now = channel.borrow_and_update().clone();
+            match now {
+                Health::Ready => {
+                    self.admission.allow(Refusal::Deaf);
+                    self.condition.set_ready();
+                }
+                Health::Away(reason) => {
+                    self.admission.refuse(Refusal::Deaf);
+                    self.condition.set_not_ready(reason);
+                }
+            }
+            if channel.changed().await.is_err() {
+                // Nobody has anything to say of it any more: it ends with its lease.
+                std::future::pending::<()>().await;
             }
         }
     }

@@ -88,8 +88,10 @@ mod tests {
         let context = Arc::new(context);
         connect::install(&io, &context, &Namespace::new("/notice").unwrap());
         let condition = Readiness::new().condition("lease");
+        let admission = Admission::new(AdmissionOptions::default());
+        let ear = lease::Ear { condition: condition.clone(), admission };
         let first = lease::first(&context, backplane, &condition).await.unwrap();
-        let keep = lease::keep(Arc::clone(&context), backplane.clone(), condition, first);
+        let keep = lease::keep(Arc::clone(&context), backplane.clone(), condition, ear, first);
         context.spawn(keep);
         let parts = Arc::clone(&context);
         context.spawn(async move { crate::departures::run(&parts).await });

@@ -35,6 +35,14 @@ pub fn backplane_options(r: &mut Reader) -> BackplaneOptions {
         .option("HERALD_BACKPLANE_DEADLINE", "How long one call to the backplane may take")
         .within(Duration::from_millis(50)..=Duration::from_secs(60))
         .default("2s");
+    let channel_silence = r
+        .option(
+            "HERALD_CHANNEL_SILENCE",
+            "How long a channel may be silent to whom publishes to it every second; then it is \
+             connected anew",
+        )
+        .within(Duration::from_millis(500)..=Duration::from_secs(60))
+        .default("2s");
     let connections = r
         .option("HERALD_BACKPLANE_CONNECTIONS", "Shared connections that carry the hot path")
         .unit("connections")
@@ -99,6 +107,7 @@ pub fn backplane_options(r: &mut Reader) -> BackplaneOptions {
         lease,
         renew_every,
         call_deadline,
+        channel_silence,
         connections,
         wait_replicas,
         inline_bytes: inline_bytes.as_usize(),

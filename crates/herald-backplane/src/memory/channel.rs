@@ -1,10 +1,13 @@
 //! The channel to one gateway.
 
 use herald_core::GatewayId;
-use tokio::sync::mpsc::{self, OwnedPermit, error::TrySendError};
+use tokio::sync::{
+    mpsc::{self, OwnedPermit, error::TrySendError},
+    watch,
+};
 
 use crate::{
-    Clock, GatewayEvent, GatewayEvents,
+    Clock, GatewayEvent, GatewayEvents, Health,
     events::{Queued, Room, count_dropped},
 };
 
@@ -31,7 +34,7 @@ impl Channel {
         let (doubt, end) = (Some(reserve()), reserve());
         (
             Self { gateway, sender, doubt, end, room: Room::new() },
-            GatewayEvents::new(receiver, Clock::System),
+            GatewayEvents::new(receiver, Clock::System, watch::channel(Health::Ready).1),
         )
     }
 

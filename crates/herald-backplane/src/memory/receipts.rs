@@ -10,7 +10,8 @@ use tokio::sync::{
 
 use super::{Memory, MemoryGateway, clock::Now, inbox::millis};
 use crate::{
-    Kept, Outgoing, ReceiptEvent, ReceiptEvents, Report, Reported, Target, events::count_dropped,
+    Health, Kept, Outgoing, ReceiptEvent, ReceiptEvents, Report, Reported, Target,
+    events::count_dropped,
 };
 
 /// As many as the Redis implementation keeps.
@@ -40,7 +41,7 @@ impl Notifiers {
         let doubt = events.clone().try_reserve_owned().ok();
         let (listening, follow) = watch::channel(true);
         self.0.insert(id, Channel { events, doubt, _listening: listening });
-        ReceiptEvents::new(id, queue, follow, ())
+        ReceiptEvents::new(id, queue, follow, watch::channel(Health::Ready).1, ())
     }
 
     fn tell(&mut self, id: NotifierId, token: u64, report: &Report) -> bool {

@@ -57,7 +57,9 @@ impl Redis {
         let guard = Arc::new(stop.clone().drop_guard());
         let (events, receiver) = mpsc::channel(self.inner.options.channel_capacity);
         let channel = self.inner.keys.gateway_channel(id);
-        let subscription = Subscription::new(self.clone(), channel, Channel::new(events.clone()));
+        let subscription =
+            Subscription::new(self.clone(), "gateway", channel, Channel::new(events.clone()));
+        let health = subscription.health();
         let connection = subscription.connect().await?;
         let keep = subscription.keep(Some(connection));
         tokio::spawn(stop.clone().run_until_cancelled_owned(keep));
@@ -68,7 +70,7 @@ impl Redis {
         let renewal = renew(self.clone(), id, Arc::clone(&lost), events, stop.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(renewal));
         let gateway = RedisGateway { redis: self.clone(), id, lost, stop, _guard: guard };
-        Ok((gateway, GatewayEvents::new(receiver, self.clock())))
+        Ok((gateway, GatewayEvents::new(receiver, self.clock(), health)))
     }
 
     /// What fails of it is found by the next reaper once its claim ends.

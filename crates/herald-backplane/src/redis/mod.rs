@@ -8,6 +8,7 @@
 mod address;
 mod audit;
 mod backoff;
+mod canary;
 mod channel;
 mod checks;
 mod clock;

@@ -74,10 +74,12 @@ impl Redis {
         let (events, queue) = mpsc::channel(self.inner.options.channel_capacity);
         let (listening, follow) = watch::channel(false);
         let channel = self.inner.keys.notifier_channel(id);
-        let subscription = Subscription::new(self.clone(), channel, Reports { events, listening });
+        let reports = Reports { events, listening };
+        let subscription = Subscription::new(self.clone(), "notifier", channel, reports);
+        let health = subscription.health();
         let stop = CancellationToken::new();
         tokio::spawn(stop.clone().run_until_cancelled_owned(subscription.keep(None)));
-        ReceiptEvents::new(id, queue, follow, stop.drop_guard())
+        ReceiptEvents::new(id, queue, follow, health, stop.drop_guard())
     }
 
     /// On no connection of the hot path: notices come first.

@@ -1,24 +1,34 @@
 //! A subscription to one channel: a dedicated connection that never gives up.
 //!
 //! It speaks RESP3, so that the very connection that carries the messages can be
-//! probed with PING: a link that went silent is noticed though nothing was closed.
+//! probed with PING; and it hears a [canary](super::canary) of its own every second. A
+//! channel that went silent is noticed though nothing was closed, and replaced.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::Instant,
 };
 
 use bytes::Bytes;
+use futures_util::{FutureExt as _, future::Fuse};
 use redis::{Cmd, PushInfo, PushKind, Value, aio::MultiplexedConnection};
 use tokio::sync::{Notify, watch};
 
-use super::{Redis, backoff::Backoff, error::classify, node::Node};
-use crate::BackplaneError;
+use super::{
+    Redis,
+    backoff::Backoff,
+    canary::{Canary, Ear, LOOK, LOOKS_EACH, Look},
+    error::classify,
+    node::Node,
+};
+use crate::{BackplaneError, Health};
 
-const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// A channel that was not heard for so many times the silence that it counts as lost after: a new
+/// connection did not help.
+const DEAF_AFTER: u32 = 2;
 
 /// Who takes what comes on a channel.
 pub(super) trait Listener: Send + Sync + 'static {
@@ -41,6 +51,9 @@ pub(super) struct Subscription<L> {
     redis: Redis,
     channel: String,
     line: Arc<Line<L>>,
+    health: watch::Sender<Health>,
+    /// Something was heard, or could be, last.
+    heard_at: Instant,
     /// Since before the first connection: what moves from then on is noticed.
     moves: watch::Receiver<u64>,
 }
@@ -56,21 +69,33 @@ struct Line<L> {
     listener: L,
     /// Messages were dropped since this was last looked at.
     missed: AtomicBool,
+    /// A connection has ended since this was last looked at.
+    suspect: AtomicBool,
     /// The server has ended the subscription since this was last looked at.
     ended: AtomicBool,
     wake: Notify,
+    canary: Canary,
 }
 
 impl<L: Listener> Subscription<L> {
-    pub(super) fn new(redis: Redis, channel: String, listener: L) -> Self {
+    /// `of` says in figures whose channel it is.
+    pub(super) fn new(redis: Redis, of: &'static str, channel: String, listener: L) -> Self {
         let line = Line {
             listener,
             missed: AtomicBool::new(false),
+            suspect: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             wake: Notify::new(),
+            canary: Canary::new(of),
         };
         let moves = redis.inner.servers.moves();
-        Self { redis, channel, line: Arc::new(line), moves }
+        let (health, heard_at) = (watch::Sender::new(Health::Ready), Instant::now());
+        Self { redis, channel, line: Arc::new(line), health, heard_at, moves }
+    }
+
+    /// Follows whether the channel is heard; it is away when a new connection did not help.
+    pub(super) fn health(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
     }
 
     /// Subscribes once, confirmed by Redis.
@@ -110,9 +135,29 @@ impl<L: Listener> Subscription<L> {
             let lost = self.watch_over(connected).await;
             self.line.listener.listens(false);
             let Some(why) = lost else { return };
+            let of = self.line.canary.of();
             tracing::warn!(channel = self.channel, why, "channel lost");
-            metrics::counter!("herald_backplane_channel_lost_total").increment(1);
+            metrics::counter!("herald_backplane_channel_lost_total", "channel" => of).increment(1);
+            self.deaf(&why);
         }
+    }
+
+    /// The channel is not heard. If that goes on, it is said.
+    fn deaf(&self, why: &str) {
+        let silent = self.heard_at.elapsed();
+        if silent > self.redis.inner.options.channel_silence * DEAF_AFTER {
+            let why = format!("nothing was heard on the channel for {silent:.1?}: {why}");
+            self.health.send_replace(Health::Away(why));
+        }
+    }
+
+    fn heard(&mut self) {
+        self.heard_at = Instant::now();
+        self.health.send_if_modified(|health| {
+            let was_away = *health != Health::Ready;
+            *health = Health::Ready;
+            was_away
+        });
     }
 
     async fn connect_again(&self) -> Option<Subscribed> {
@@ -125,7 +170,10 @@ impl<L: Listener> Subscription<L> {
                     self.line.wake.notify_one();
                     return Some(subscribed);
                 }
-                Err(error) => tracing::debug!(channel = self.channel, %error, "no channel yet"),
+                Err(error) => {
+                    tracing::debug!(channel = self.channel, %error, "no channel yet");
+                    self.deaf(&error.to_string());
+                }
             }
             tokio::select! {
                 () = backoff.wait() => {}
@@ -136,23 +184,47 @@ impl<L: Listener> Subscription<L> {
 
     /// Watches over a connection until it fails; says how. `None` when nobody listens any more.
     async fn watch_over(&mut self, subscribed: Subscribed) -> Option<String> {
-        let Subscribed { node, mut connection } = subscribed;
-        let deadline = self.redis.inner.options.call_deadline;
-        let Line { listener, missed, ended, wake } = &*self.line;
-        let mut probe = tokio::time::interval(PROBE_EVERY);
-        probe.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let Subscribed { node, connection } = subscribed;
+        let (redis, line, channel) =
+            (self.redis.clone(), Arc::clone(&self.line), self.channel.clone());
+        let Line { listener, missed, suspect, ended, wake, canary } = &*line;
+        let silence = redis.inner.options.channel_silence;
+        let (mut ear, mut looks) = (Ear::new(canary, silence), 0);
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut probe = std::pin::pin!(Fuse::terminated());
         loop {
             tokio::select! {
-                _ = probe.tick() => {}
+                _ = look.tick() => {
+                    match ear.look() {
+                        Look::Heard => self.heard(),
+                        Look::Silent => {}
+                        Look::Lost => {
+                            return Some(format!("nothing came for {silence:?} though Redis took it"));
+                        }
+                    }
+                    if looks % LOOKS_EACH == 0 {
+                        suspect.store(true, Ordering::Release);
+                    }
+                    looks += 1;
+                }
+                probed = &mut probe => match probed {
+                    Ok(taken) => ear.published(taken),
+                    Err(why) => return Some(why),
+                },
                 () = wake.notified() => {}
                 Ok(()) = self.moves.changed() => {
                     // Who is a master now may not have all that the one before it had.
                     missed.store(true, Ordering::Release);
-                    if self.redis.inner.servers.home(&self.channel).is_ok_and(|home| home != node) {
+                    if redis.inner.servers.home(&channel).is_ok_and(|home| home != node) {
                         return Some("its place is on another server now".into());
                     }
                 }
                 () = listener.closed() => return None,
+            }
+            if suspect.swap(false, Ordering::AcqRel) {
+                let connection = connection.clone();
+                probe.set(self::probe(&redis, &channel, canary.next(), connection).fuse());
             }
             if ended.swap(false, Ordering::AcqRel) {
                 return Some("its slot went to another server".into());
@@ -160,12 +232,34 @@ impl<L: Listener> Subscription<L> {
             if missed.swap(false, Ordering::AcqRel) && !listener.doubt().await {
                 return None;
             }
-            let ping = Cmd::new().arg("PING").to_owned();
-            match tokio::time::timeout(deadline, ping.query_async::<Value>(&mut connection)).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return Some(error.to_string()),
-                Err(_) => return Some(format!("no answer within {deadline:?}")),
-            }
+        }
+    }
+}
+
+/// Asks the subscribed connection, and publishes a canary in the way of all messages: whether the
+/// server took that, or why the subscription is of no more use.
+async fn probe(
+    redis: &Redis,
+    channel: &str,
+    canary: Vec<u8>,
+    mut connection: MultiplexedConnection,
+) -> Result<bool, String> {
+    let deadline = redis.inner.options.call_deadline;
+    let ping = Cmd::new().arg("PING").to_owned();
+    let ping = tokio::time::timeout(deadline, ping.query_async::<Value>(&mut connection));
+    let (answered, heard_by) = tokio::join!(ping, redis.inner.servers.publish(channel, &canary));
+    match answered {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => return Err(error.to_string()),
+        Err(_) => return Err(format!("no answer within {deadline:?}")),
+    }
+    match heard_by {
+        Ok(0) => Err("Redis knows of no subscriber".into()),
+        Ok(_) => Ok(true),
+        Err(error) => {
+            // Says nothing of the channel.
+            tracing::debug!(channel, %error, "canary not sent");
+            Ok(false)
         }
     }
 }
@@ -175,13 +269,14 @@ impl<L: Listener> Line<L> {
     fn receive(&self, push: PushInfo) {
         match (push.kind, push.data.into_iter().nth(1)) {
             (PushKind::Message | PushKind::SMessage, Some(Value::BulkString(message))) => {
-                if self.listener.hear(Bytes::from(message)) {
+                if self.canary.hears(&message) || self.listener.hear(Bytes::from(message)) {
                     return;
                 }
                 self.missed.store(true, Ordering::Release);
             }
             (PushKind::SUnsubscribe, _) => self.ended.store(true, Ordering::Release),
-            (PushKind::Disconnection, _) => {}
+            // Perhaps of the connection before: a probe tells.
+            (PushKind::Disconnection, _) => self.suspect.store(true, Ordering::Release),
             _ => return,
         }
         self.wake.notify_one();

@@ -26,6 +26,8 @@ pub enum Refusal {
     BackplaneAway = 1,
     /// The gateway is leaving.
     Draining = 1 << 1,
+    /// Its channel carries nothing, so notices would come late.
+    Deaf = 1 << 4,
     /// As many clients are being connected as may be at a time.
     Overloaded = 1 << 2,
     /// Handshakes come faster than [`HandshakeRate`] allows.
@@ -34,7 +36,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// The refusals that stay until taken back, the most telling first.
-    const LASTING: [Self; 2] = [Self::Draining, Self::BackplaneAway];
+    const LASTING: [Self; 3] = [Self::Draining, Self::BackplaneAway, Self::Deaf];
 
     /// The refusal as a metric label, and as the body of the answer.
     #[must_use]
@@ -42,6 +44,7 @@ impl Refusal {
         match self {
             Self::BackplaneAway => "backplane_away",
             Self::Draining => "draining",
+            Self::Deaf => "deaf",
             Self::Overloaded => "overloaded",
             Self::TooFast => "too_fast",
         }

@@ -3,6 +3,7 @@
 //! The long versions are left out of `make test`: `make survival` runs them.
 
 mod crash;
+mod deaf;
 mod drain;
 mod handshakes;
 mod rolling;
