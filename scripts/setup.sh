@@ -131,6 +131,16 @@ node_packages() {
     echo "$state" >"$stamp"
 }
 
+# Some of the end-to-end tests use the typed client.
+build_client() {
+    local state stamp=clients/js/node_modules/.herald-build
+    state=$(find clients/js/src clients/js/build.mjs -type f -exec cksum {} + | cksum)
+    ! up_to_date "$stamp" "$state" || [ ! -f clients/js/dist/index.js ] || return 0
+    say "building clients/js"
+    npm --prefix clients/js run --silent build </dev/null || die "clients/js does not build"
+    echo "$state" >"$stamp"
+}
+
 python_packages() {
     [ -f "$PYTHON/requirements.txt" ] || return 0
     local state stamp=.venv/.herald-setup
@@ -153,6 +163,7 @@ test)
     check_rust test
     install_missing test
     for directory in "${JS[@]}"; do node_packages "$directory"; done
+    build_client
     python_packages
     say "all that the tests need is there"
     ;;

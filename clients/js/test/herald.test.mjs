@@ -79,6 +79,56 @@ for (const transports of [['websocket'], ['polling'], ['polling', 'websocket']])
   });
 }
 
+const WAIT = { waitFor: 'WAIT_FOR_ACKED_ALL', waitTimeout: '20s' };
+
+for (const transports of [['websocket'], ['polling']]) {
+  test(`the sender hears of it when the handler has ended: ${transports}`, patient, async () => {
+    const user = someone();
+    const device = client(user, { device: 'phone', socket: { ...QUICK, transports } });
+    let end;
+    device.on('notice', () => new Promise((resolve) => (end = resolve)));
+    await online(device);
+    let answer;
+    const sent = herald.send(user, 1, WAIT).then((known) => (answer = known));
+    await until(() => end);
+    assert.equal(answer, undefined, 'the handler is at it');
+    end();
+    await sent;
+    assert.deepEqual([answer.outcome, answer.waitSatisfied], ['OUTCOME_ACKED', true]);
+    assert.deepEqual(answer.sessions.map(({ device, state }) => [device, state]), [['phone', 'SESSION_STATE_ACKED']]);
+  });
+}
+
+test('what a handler throws at, or nobody handles, is not acknowledged', patient, async () => {
+  const user = someone();
+  const device = client(user);
+  device.on('notice', () => {
+    throw new Error('boom');
+  });
+  await online(device);
+  for (const event of ['notice', 'unknown']) {
+    const known = await herald.send(user, 1, { ...WAIT, event, waitTimeout: '1s' });
+    assert.deepEqual([known.waitSatisfied, known.sessions[0].state], [false, 'SESSION_STATE_EMITTED']);
+  }
+});
+
+test('a notice that came again over another connection is acknowledged there', patient, async () => {
+  const user = someone();
+  const device = client(user, { device: 'phone' });
+  let end;
+  device.on('notice', () => new Promise((resolve) => (end = resolve)));
+  await online(device);
+  const sent = herald.send(user, 1, WAIT);
+  await until(() => end);
+  line.cut();
+  await offline(device);
+  await online(device);
+  end();
+  const known = await sent;
+  assert.ok(known.waitSatisfied);
+  assert.deepEqual(known.sessions.map(({ state }) => state), ['SESSION_STATE_GONE', 'SESSION_STATE_ACKED']);
+});
+
 test('names of events reach their handlers, and keep their order among each other', patient, async () => {
   const user = someone();
   const device = client(user);

@@ -1,16 +1,18 @@
 // The official client, saying all that happens to it.
 //
-// { url, auth, resume, hear, ...options of io() }: with `resume` each handshake hands in the newest
-// cursor, `hear` names an event that a listener with one argument is for
+// { url, auth, resume, hear, acknowledge, ...options of io() }: with `resume` each handshake hands in the
+// newest cursor, `hear` names an event that a listener with one argument is for, with `acknowledge`
+// what asks for an acknowledgement gets one at once, else when told to
 // says: connect {id, transport} · upgrade {transport} · event {event, args} · heard {payload} ·
 //       connect_error {message, active: whether it will try again} · disconnect {reason} ·
 //       reconnect_attempt {attempt}
-// obeys: close · open {auth: another one than before, if given} · drop (breaks the transport) · emit {event, args}
+// obeys: acknowledge (all that asked for it so far) · close · open {auth: another one than before, if given} · drop (breaks the transport) · emit {event, args}
 
 import { io } from 'socket.io-client';
 import { config, obey, say } from './lib/lines.mjs';
 
-const { url, resume, hear, ...options } = config;
+const { url, resume, hear, acknowledge, ...options } = config;
+const acks = [];
 let cursor = options.auth?.cursor;
 if (resume) options.auth = (give) => give({ ...config.auth, cursor });
 const socket = io(url, { forceNew: true, ...options });
@@ -28,12 +30,16 @@ if (hear) socket.on(hear, (payload) => say('heard', { payload }));
 socket.onAny((event, ...args) => {
   if (event === 'herald:ready') cursor = args[0].cursor;
   else if (args[1]?.cursor) cursor = args[1].cursor;
-  say('event', { event, args: args.filter((arg) => typeof arg !== 'function') });
+  const ack = typeof args.at(-1) === 'function' ? args.pop() : undefined;
+  if (ack && acknowledge) ack();
+  else if (ack) acks.push(ack);
+  say('event', { event, args, asks: ack !== undefined });
 });
 socket.io.on('reconnect_attempt', (attempt) => say('reconnect_attempt', { attempt }));
 
 obey(
   {
+    acknowledge: () => acks.splice(0).forEach((ack) => ack()),
     close: () => socket.disconnect(),
     open: ({ auth }) => {
       if (auth) socket.auth = auth;

@@ -17,6 +17,9 @@ use crate::{
     validate::Limits,
 };
 
+/// Kept of a call's time for the way of its answer, at most, where it has waited for something.
+const MARGIN: Duration = Duration::from_millis(500);
+
 /// What every call needs.
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -179,9 +182,10 @@ impl Call {
         }
     }
 
-    /// When the answer has to be given.
-    pub(crate) fn deadline(&self) -> Instant {
-        self.deadline
+    /// When a wait has to end: a tenth of the call's time before its end, or half a second. What is
+    /// waited for is worth less than that the answer arrives, wherever the caller is.
+    pub(crate) fn end_of_waits(&self) -> Instant {
+        self.deadline - ((self.deadline - self.started) / 10).min(MARGIN)
     }
 
     /// Whether the deadline has passed.

@@ -61,7 +61,7 @@ impl Begun {
             Self::Answered(response) => response,
             Self::Open(mut open) => {
                 let (place, duplicate) = (open.place(), open.is_duplicate());
-                let known = open.until_known(call.deadline()).await;
+                let known = open.until_known(call.end_of_waits()).await;
                 awaited(place, duplicate, &known)
             }
         }

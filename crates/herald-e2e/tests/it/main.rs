@@ -16,6 +16,7 @@ mod page;
 mod probe;
 mod proxy;
 mod readme;
+mod receipts;
 mod sandbox;
 mod servers;
 mod sessions;

@@ -7,4 +7,5 @@ mod channel;
 mod jitter;
 mod order;
 mod reset;
+mod retries;
 mod slow;
