@@ -9,7 +9,7 @@ use herald_e2e::{Addresses, Browser, Dev, Relay, Sandbox, Spawn, eventually};
 use herald_proto::api::{
     BatchGetPresenceRequest, notice_service_client::NoticeServiceClient as Client,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -129,7 +129,7 @@ async fn what_the_readme_says_works_as_it_stands_there() {
     let mut browser = Browser::show(&mut sandbox, &html).await.unwrap();
     alice_has(2, addresses.grpc).await;
 
-    let curl = at(&snippet("sh", "curl -s"), addresses);
+    let curl = at(&snippet("sh", r#"{"userId": "alice", "data": {"text": "Hello"#), addresses);
     let answer = run(&sandbox, "curl", "bash", "-c", &curl).await;
     let answer: Value = serde_json::from_str(&answer).unwrap();
     arrives_twice(&mut browser, answer["noticeId"].as_str().unwrap()).await;
@@ -145,6 +145,15 @@ async fn what_the_readme_says_works_as_it_stands_there() {
     // It prints a dictionary of Python's.
     let id = answer.split("'noticeId': '").nth(1).unwrap_or_else(|| panic!("{answer}"));
     arrives_twice(&mut browser, id.split('\'').next().unwrap()).await;
+
+    let wait = at(&snippet("sh", "waitFor"), addresses);
+    let answer = run(&sandbox, "wait", "bash", "-c", &wait).await;
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(
+        (&answer["waitSatisfied"], &answer["outcome"]),
+        (&json!(true), &json!("OUTCOME_ACKED"))
+    );
+    line(&mut browser, &[r#"show {"text":"Are you there, Alice?"}"#]).await;
 
     // The snippet with the cursor gets what it missed, once.
     relay.cut();

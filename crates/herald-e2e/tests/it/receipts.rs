@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use herald_e2e::{Notifier, Sandbox, Script, Signal};
 use herald_proto::api::{
     Outcome, SendNoticeRequest, SendNoticeResponse, SessionState, WaitFor,
-    send_notice_request::Payload,
+    notice_service_client::NoticeServiceClient, send_notice_request::Payload,
 };
 use serde_json::{Value, json};
 use tokio::task::{JoinHandle, JoinSet};
-use tonic::Status;
+use tonic::{Status, transport::Channel};
 
 use crate::support::{PATIENCE, api, figure, sessions_become};
 
@@ -34,7 +34,10 @@ type Answer = JoinHandle<Result<SendNoticeResponse, Status>>;
 
 /// Sends in the background.
 fn send(notifier: &Notifier, request: SendNoticeRequest) -> Answer {
-    let mut notices = api(notifier);
+    send_by(api(notifier), request)
+}
+
+fn send_by(mut notices: NoticeServiceClient<Channel>, request: SendNoticeRequest) -> Answer {
     tokio::spawn(async move {
         let mut request = tonic::Request::new(request);
         // The longest wait, and time for the rest.
@@ -231,9 +234,11 @@ async fn each_of_several_notifiers_hears_of_its_own_notices() {
     let _two = tab(&mut sandbox, 1, "two", json!({"acknowledge": true})).await;
     let mut sending = JoinSet::new();
     for (nth, notifier) in sandbox.notifiers.iter().enumerate() {
+        let notices = api(notifier);
         for number in 0..EACH {
             let json = format!("[{nth},{number}]");
-            sending.spawn(answer(send(notifier, notice("alice", &json, WaitFor::AckedAll, LONG))));
+            let request = notice("alice", &json, WaitFor::AckedAll, LONG);
+            sending.spawn(answer(send_by(notices.clone(), request)));
         }
     }
     for known in sending.join_all().await {
