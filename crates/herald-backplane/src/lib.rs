@@ -6,6 +6,7 @@
 mod clock;
 mod error;
 mod events;
+mod figures;
 pub mod memory;
 pub mod port;
 mod receipts;

@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::figures;
+
 /// Begins every canary, and nothing else: no message of ours has this for a field.
 const PREFIX: &[u8] = b"herald-canary ";
 
@@ -62,8 +64,7 @@ impl Canary {
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if number == sent.number.to_string().as_bytes() {
             let lag = sent.at.elapsed().as_secs_f64();
-            metrics::histogram!("herald_backplane_channel_lag_seconds", "channel" => self.of)
-                .record(lag);
+            metrics::histogram!(figures::CHANNEL_LAG, "channel" => self.of).record(lag);
         }
         true
     }

@@ -21,10 +21,12 @@ use redis::{
 use tokio::{sync::Semaphore, time::timeout_at};
 
 use super::{
-    lanes::{Attempt, Failed, Shared},
+    lane::Shared,
+    lanes::{Attempt, Failed},
     millis,
     node::Node,
 };
+use crate::figures;
 
 /// Connections to one server, and so calls at a time; further ones wait within their deadline.
 const CONNECTIONS: usize = 64;
@@ -92,7 +94,7 @@ impl Confirmed {
         self.idle().push(line);
         let confirmed = confirmed.map_err(Failed::Redis)?;
         if confirmed < replicas {
-            metrics::counter!("herald_backplane_unconfirmed_total").increment(1);
+            metrics::counter!(figures::UNCONFIRMED).increment(1);
             return Err(Failed::Late(format!(
                 "{confirmed} of {replicas} replicas of Redis at {} had it in time",
                 shared.shown()

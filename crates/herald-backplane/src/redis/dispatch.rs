@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use herald_core::{Epoch, GatewayId, Notice, UserId};
 
 use super::{Redis, error::unexpected, eval, inbox::place, millis, receipts};
-use crate::{BackplaneError, Dispatched, Key, Target, Terms, wire};
+use crate::{BackplaneError, Dispatched, Key, Target, Terms, figures, wire};
 
 /// What `dispatch.lua` gives: now, position, random part, epoch, whether it is a duplicate, sessions,
 /// who was told.
@@ -90,7 +90,7 @@ impl Redis {
             let heard = self.inner.servers.publish(&channel, &message).await;
             let listening = heard.unwrap_or_else(|error| {
                 tracing::debug!(channel, %error, "not published");
-                metrics::counter!("herald_backplane_unpublished_total").increment(1);
+                metrics::counter!(figures::UNPUBLISHED).increment(1);
                 0
             });
             (gateway, listening)

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     Audit, BackplaneError, Believed, GatewayEvent, GatewayEvents, LeaseError, Outgoing, Page,
-    Reported, Since, events::Queued, wire,
+    Reported, Since, events::Queued, figures, wire,
 };
 
 /// How long the index of a lease's sessions outlives its last renewal: a reaper
@@ -197,7 +197,7 @@ async fn renew(
     if lost.swap(true, Ordering::AcqRel) {
         return; // released meanwhile
     }
-    metrics::counter!("herald_backplane_leases_lost_total").increment(1);
+    metrics::counter!(figures::LEASES_LOST).increment(1);
     tracing::warn!(gateway_id = %id, "lease lost");
     // What was registered before we knew, and after the reaper had passed.
     redis.remove_in_background(id);

@@ -18,8 +18,10 @@ mod dispatch;
 mod error;
 mod inbox;
 mod keys;
+mod lane;
 mod lanes;
 mod lease;
+mod masters;
 mod node;
 mod presence;
 mod reap;
@@ -40,7 +42,7 @@ use tokio::sync::watch;
 pub use self::clock::RedisClock;
 pub use self::lease::RedisGateway;
 use self::{address::Address, keys::Keys, servers::Servers};
-use crate::{BackplaneOptions, Clock, Health, OpenError};
+use crate::{BackplaneOptions, Clock, Health, OpenError, figures};
 
 /// A Redis that any number of processes share. Clones share connections.
 #[derive(Debug, Clone)]
@@ -104,6 +106,7 @@ impl Scripts {
 impl Redis {
     pub(crate) fn open(options: &BackplaneOptions) -> Result<Self, OpenError> {
         let keys = Keys::new(&options.key_prefix)?;
+        figures::declare();
         let address = Address::parse(&options.url, options.call_deadline)?;
         let hiccup = hiccup(options.lease);
         let servers = Servers::open(address, options, hiccup);

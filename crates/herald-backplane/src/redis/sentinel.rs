@@ -12,9 +12,10 @@ use tokio::sync::{Notify, watch};
 
 use super::{
     backoff::Backoff,
-    lanes::Target,
+    lane::Target,
     node::{Node, Settings},
 };
+use crate::figures;
 
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
@@ -95,7 +96,7 @@ impl Sentinels {
             if known.as_ref() != Some(&master) {
                 tracing::info!(sentinel = node.shown(), master = master.shown(), "master found");
                 if known.replace(master.clone()).is_some() {
-                    metrics::counter!("herald_backplane_master_changes_total").increment(1);
+                    metrics::counter!(figures::MOVES).increment(1);
                     followed.moves.send_modify(|moves| *moves += 1);
                 }
             }

@@ -12,7 +12,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::{
     clock::RedisClock,
     error::unexpected,
-    lanes::{Attempt, Failed, Guide, Lanes, Traffic},
+    lane::Guide,
+    lanes::{Attempt, Failed, Lanes, Traffic},
     node::Node,
     sentinel::{Followed, Sentinels},
 };

@@ -24,7 +24,7 @@ use super::{
     error::classify,
     node::Node,
 };
-use crate::{BackplaneError, Health};
+use crate::{BackplaneError, Health, figures};
 
 /// A channel that was not heard for so many times the silence that it counts as lost after: a new
 /// connection did not help.
@@ -137,7 +137,7 @@ impl<L: Listener> Subscription<L> {
             let Some(why) = lost else { return };
             let of = self.line.canary.of();
             tracing::warn!(channel = self.channel, why, "channel lost");
-            metrics::counter!("herald_backplane_channel_lost_total", "channel" => of).increment(1);
+            metrics::counter!(figures::CHANNELS_LOST, "channel" => of).increment(1);
             self.deaf(&why);
         }
     }
