@@ -1,7 +1,7 @@
-//! The shared, multiplexed connections to one server.
+//! The connections to one server.
 //!
-//! Most carry the hot path; a few carry what is rare or long, so that a long
-//! question delays no notice; and what waits for replicas has connections of its own.
+//! A few shared, multiplexed ones carry the hot path. What is rare or long takes one from a pool,
+//! so that a long question delays no notice, and so does what waits for replicas.
 
 use std::{
     fmt,
@@ -21,16 +21,20 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     clock::RedisClock,
-    confirmed::Confirmed,
+    confirmed,
     error::classify,
     lane::{Guide, Lane, Shared},
+    pool::Pool,
 };
 use crate::{BackplaneError, Health};
 
-/// Lanes for what is rare or long.
-const BULK: usize = 2;
+/// Calls that are rare or long, at a time.
+const BULK: usize = 8;
 
-/// Which lanes a call prefers; others will do when none of those is up.
+/// Calls that wait for replicas, at a time.
+const CONFIRMED: usize = 64;
+
+/// Which connections a call takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Traffic {
     /// Short, and somebody waits for it.
@@ -75,8 +79,8 @@ impl From<Failed> for BackplaneError {
 /// The connections to one server. Dropping it ends their tasks.
 pub(super) struct Lanes {
     hot: Vec<Arc<Lane>>,
-    bulk: Vec<Arc<Lane>>,
-    confirmed: Confirmed,
+    bulk: Pool,
+    confirmed: Pool,
     next: AtomicUsize,
     shared: Arc<Shared>,
     _stop: DropGuard,
@@ -95,19 +99,20 @@ impl Lanes {
     pub(super) fn open(guide: Guide, count: usize, deadline: Duration, hiccup: Duration) -> Self {
         let shared = Arc::new(Shared::new(guide, deadline, hiccup));
         let stop = CancellationToken::new();
-        let open = |count: usize| -> Vec<_> {
-            (0..count)
-                .map(|_| {
-                    let lane = Arc::new(Lane::default());
-                    let supervise = Arc::clone(&lane).supervise(Arc::clone(&shared));
-                    tokio::spawn(stop.clone().run_until_cancelled_owned(supervise));
-                    lane
-                })
-                .collect()
+        let open = |_| {
+            let lane = Arc::new(Lane::default());
+            let supervise = Arc::clone(&lane).supervise(Arc::clone(&shared));
+            tokio::spawn(stop.clone().run_until_cancelled_owned(supervise));
+            lane
         };
-        let (hot, bulk) = (open(count.max(1)), open(BULK));
-        let (confirmed, next) = (Confirmed::new(), AtomicUsize::new(0));
-        Self { hot, bulk, confirmed, next, shared, _stop: stop.drop_guard() }
+        Self {
+            hot: (0..count.max(1)).map(open).collect(),
+            bulk: Pool::new(BULK),
+            confirmed: Pool::new(CONFIRMED),
+            next: AtomicUsize::new(0),
+            shared,
+            _stop: stop.drop_guard(),
+        }
     }
 
     pub(super) fn health(&self) -> watch::Receiver<Health> {
@@ -131,22 +136,28 @@ impl Lanes {
     ) -> Result<Value, Failed> {
         let wait = attempt.until.saturating_duration_since(Instant::now());
         let command = make(self.shared.clock().after(wait));
-        if let Traffic::Confirmed(replicas) = attempt.traffic {
-            return self.confirmed.call(&self.shared, &attempt, replicas, &command).await;
-        }
         let Attempt { traffic, until, script, asking } = attempt;
-        self.on_a_lane(traffic, until, async move |mut connection| {
-            match (send(&mut connection, &command, asking).await, script) {
-                (Err(error), Some(script))
-                    if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) =>
-                {
-                    script.load_async(&mut connection).await?;
-                    send(&mut connection, &command, asking).await
-                }
-                (answer, _) => answer,
+        let on = async |connection: &mut MultiplexedConnection| match (
+            send(connection, &command, asking).await,
+            script,
+        ) {
+            (Err(error), Some(script))
+                if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) =>
+            {
+                script.load_async(connection).await?;
+                send(connection, &command, asking).await
             }
-        })
-        .await
+            (answer, _) => answer,
+        };
+        // On the heap, since only the hot path's future is to be small.
+        match traffic {
+            Traffic::Hot => self.on_a_lane(until, on).await,
+            Traffic::Bulk => Box::pin(self.bulk.run(&self.shared, until, on)).await,
+            Traffic::Confirmed(replicas) => {
+                let (pool, shared) = (&self.confirmed, &self.shared);
+                Box::pin(confirmed::call(pool, shared, &attempt, replicas, &command)).await
+            }
+        }
     }
 
     /// Sends commands that have nothing to do with each other, and gives the answer of each.
@@ -161,23 +172,21 @@ impl Lanes {
         for command in commands {
             pipeline.add_command(command);
         }
-        self.on_a_lane(Traffic::Bulk, until, async move |mut connection| {
-            pipeline.query_async(&mut connection).await
-        })
-        .await
+        let on =
+            async |connection: &mut MultiplexedConnection| pipeline.query_async(connection).await;
+        Box::pin(self.bulk.run(&self.shared, until, on)).await
     }
 
-    /// Runs `call` on a connection that is up.
+    /// Runs `call` on a lane that is up.
     async fn on_a_lane<T>(
         &self,
-        traffic: Traffic,
         until: Instant,
-        call: impl AsyncFnOnce(MultiplexedConnection) -> RedisResult<T>,
+        call: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
     ) -> Result<T, Failed> {
-        let Some((lane, connection)) = self.pick(traffic) else {
+        let Some((lane, mut connection)) = self.pick() else {
             return Err(Failed::Away(self.shared.why()));
         };
-        match tokio::time::timeout_at(until.into(), call(connection)).await {
+        match tokio::time::timeout_at(until.into(), call(&mut connection)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => {
                 lane.look_into(&error);
@@ -191,17 +200,11 @@ impl Lanes {
         }
     }
 
-    fn pick(&self, traffic: Traffic) -> Option<(&Lane, MultiplexedConnection)> {
-        let (first, then) = match traffic {
-            Traffic::Hot => (&self.hot, &self.bulk),
-            _ => (&self.bulk, &self.hot),
-        };
-        let start = self.next.fetch_add(1, Ordering::Relaxed) % first.len();
-        first[start..]
-            .iter()
-            .chain(&first[..start])
-            .chain(then)
-            .find_map(|lane| lane.connection().map(|connection| (&**lane, connection)))
+    fn pick(&self) -> Option<(&Lane, MultiplexedConnection)> {
+        let start = self.next.fetch_add(1, Ordering::Relaxed) % self.hot.len();
+        let (before, after) = self.hot.split_at(start);
+        let mut lanes = after.iter().chain(before);
+        lanes.find_map(|lane| lane.connection().map(|connection| (&**lane, connection)))
     }
 }
 

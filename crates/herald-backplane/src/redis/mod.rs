@@ -1,9 +1,9 @@
 //! The backplane on Redis 6.2 or newer: one server, Sentinel or Cluster.
 //!
 //! `keys.rs` makes every name; `lua/` holds the scripts; `servers.rs` is the one
-//! way to ask, whatever kind of Redis it is; `lanes.rs` the shared connections
-//! to one server; `subscription.rs` the one on which a gateway (`channel.rs`) or a
-//! notifier (`receipts.rs`) listens.
+//! way to ask, whatever kind of Redis it is; `lanes.rs` the connections to one
+//! server, `pool.rs` those that a call has to itself; `subscription.rs` the one on
+//! which a gateway (`channel.rs`) or a notifier (`receipts.rs`) listens.
 
 mod address;
 mod audit;
@@ -23,6 +23,7 @@ mod lanes;
 mod lease;
 mod masters;
 mod node;
+mod pool;
 mod presence;
 mod reap;
 mod receipts;

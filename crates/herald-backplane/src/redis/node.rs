@@ -86,10 +86,20 @@ impl Node {
         &self,
         change: impl FnOnce(AsyncConnectionConfig) -> AsyncConnectionConfig,
     ) -> RedisResult<MultiplexedConnection> {
-        let config = AsyncConnectionConfig::new()
+        let config = change(self.config());
+        self.client.get_multiplexed_async_connection_with_config(&config).await
+    }
+
+    /// Makes the connections of a pool.
+    pub(super) fn manager(&self) -> RedisResult<deadpool_redis::Manager> {
+        let info = self.client.get_connection_info().clone();
+        deadpool_redis::Manager::new_with_config(info, self.config())
+    }
+
+    fn config(&self) -> AsyncConnectionConfig {
+        AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.deadline))
-            .set_response_timeout(Some(self.deadline));
-        self.client.get_multiplexed_async_connection_with_config(&change(config)).await
+            .set_response_timeout(Some(self.deadline))
     }
 
     /// A connection that is also told of what Redis pushes; `receive` must not wait.

@@ -34,7 +34,7 @@ pub(super) struct Servers {
 
 #[derive(Debug)]
 enum Kind {
-    Standalone(Standalone),
+    Standalone(Box<Standalone>),
     Cluster(Cluster),
 }
 
@@ -44,10 +44,10 @@ impl Servers {
         let connections = options.connections;
         let kind = match address {
             Address::Standalone(node) => {
-                Kind::Standalone(Standalone::open(node, connections, hiccup))
+                Kind::Standalone(Box::new(Standalone::open(node, connections, hiccup)))
             }
             Address::Sentinel(sentinels) => {
-                Kind::Standalone(Standalone::follow(sentinels, connections, hiccup))
+                Kind::Standalone(Box::new(Standalone::follow(sentinels, connections, hiccup)))
             }
             Address::Cluster { seeds, settings } => {
                 Kind::Cluster(Cluster::open(seeds, settings, connections, hiccup))
