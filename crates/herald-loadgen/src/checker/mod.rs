@@ -43,6 +43,7 @@ pub enum Start {
 #[derive(Debug, Default)]
 struct State {
     allows_gaps: bool,
+    allows_resets: bool,
     users: HashMap<String, Sent>,
     /// Which user, and which place in that user's order.
     ids: HashMap<Box<str>, (Box<str>, usize)>,
@@ -94,6 +95,15 @@ impl Checker {
         self
     }
 
+    /// The same checker for inboxes that may lose their last part, of which nothing was told to be
+    /// accepted: a gap of the reason `reset` is nothing wrong, and what is kept comes again after it.
+    /// What is unknown may have come and be lost; sent again, it may come as another notice.
+    #[must_use]
+    pub fn allowing_resets(self) -> Self {
+        self.lock().allows_resets = true;
+        self
+    }
+
     /// A notice was accepted; the user's earlier ones have been told before.
     pub fn accepted(&self, user: &str, id: &str, payload: &str) {
         self.accepted_until(user, id, payload, None);
@@ -141,9 +151,9 @@ impl Checker {
     pub fn kept(&self, user: &str, kept: &[(String, String)], floor: &str) {
         let floor = position::of_cursor(floor);
         let mut state = self.lock();
-        let State { users, ids, readers, findings, .. } = &mut *state;
+        let State { users, ids, readers, findings, allows_resets, .. } = &mut *state;
         let sent = users.entry(user.to_owned()).or_default();
-        let (now, wrong) = sent.settle(user, kept, floor);
+        let (now, wrong) = sent.settle(user, kept, floor, *allows_resets);
         findings.extend(wrong.into_iter().map(|finding| (user.to_owned(), finding)));
         let all = sent.accepted.len();
         for (place, accepted) in sent.accepted.iter().enumerate() {

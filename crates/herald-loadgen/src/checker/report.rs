@@ -187,6 +187,8 @@ pub struct Report {
     pub received: usize,
     /// Those of them that their client had received in an earlier session.
     pub repeated: usize,
+    /// How often clients were told that their inbox began anew, where that is nothing wrong.
+    pub resets: usize,
     /// Notices that clients were told to have missed, all clients together.
     pub told: usize,
     /// Notices that clients have not received and that have expired, all clients together.
@@ -234,6 +236,7 @@ impl fmt::Display for Report {
         )?;
         let also = [
             (self.repeated, "received again in a later session"),
+            (self.resets, "resets told"),
             (self.told, "told to be missing"),
             (self.expired, "expired"),
         ];

@@ -54,6 +54,7 @@ impl Sent {
         user: &str,
         kept: &[(String, String)],
         floor: Option<position::Position>,
+        may_be_lost: bool,
     ) -> (Vec<usize>, Vec<Finding>) {
         let mut findings = Vec::new();
         let listed: HashSet<_> = kept.iter().map(|(id, _)| id.as_str()).collect();
@@ -80,7 +81,7 @@ impl Sent {
                 None => findings.push(self.unexpected(format!("the inbox of {user}"), id, payload)),
             }
         }
-        if floor == position::ZERO {
+        if floor == position::ZERO && !may_be_lost {
             // It is not there, so it was not accepted, unless it was and has expired.
             let gone = self.unknown.extract_if(.., |unknown| unknown.expires.is_none());
             self.refused.extend(gone.map(|unknown| unknown.payload));
@@ -98,6 +99,13 @@ impl Sent {
         } else {
             Finding::NeverSent { reader, id, payload }
         }
+    }
+
+    /// Whether a notice with this payload may have come before its inbox lost it: an earlier try of
+    /// one that was accepted later, or one that is unknown.
+    pub(super) fn may_be_lost(&self, payload: &str) -> bool {
+        self.accepted.iter().any(|sent| *sent.payload == *payload)
+            || self.unknown.iter().any(|sent| *sent.payload == *payload)
     }
 
     /// Puts all that is accepted into the order of the inbox; where the first `before` stand now.

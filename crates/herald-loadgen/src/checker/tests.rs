@@ -282,3 +282,25 @@ fn what_the_inbox_lacks_without_reason_and_what_it_should_not_hold_is_found() {
     checker.kept("b", &[], "");
     assert_eq!(checker.report().counts["not kept"], 2);
 }
+
+#[test]
+fn after_a_reset_what_is_kept_comes_again_and_what_was_lost_may_have_come() {
+    let checker = checker().allowing_resets();
+    checker.unknown("a", "7");
+    let reader = checker.reader("a", "r", Start::Beginning);
+    // The last one was not told to be accepted, and the first try of the one after it neither.
+    receive(&reader, &["1", "2", "7"]);
+    reader.received(&notice("8", "9"));
+    reader.gap(gap("reset", 0));
+    receive(&reader, &["1", "2", "3"]);
+    checker.accepted("a", "9", "9");
+    receive(&reader, &["9"]);
+    checker.kept("a", &kept(&["1", "2", "3", "9"]), &position::cursor((0, 0)));
+    checker.report().assert_clean();
+    assert_eq!((checker.report().resets, checker.report().repeated), (1, 0));
+
+    receive(&reader, &["3"]);
+    assert_eq!(kinds(&checker), ["duplicated"]);
+    checker.kept("a", &kept(&["1", "2", "9"]), &position::cursor((0, 0)));
+    assert_eq!(kinds(&checker), ["not kept", "duplicated"]);
+}

@@ -10,8 +10,10 @@ use crate::event::Gap;
 
 static NOTHING: LazyLock<Sent> = LazyLock::new(Sent::default);
 
-/// The only reason for a gap that inboxes which overflow explain.
+/// The reason for a gap that inboxes which overflow explain, and that which those explain that may
+/// lose their last part.
 const EXPIRED: &str = "expired";
+const RESET: &str = "reset";
 
 pub(super) fn report(state: &State) -> Report {
     let mut report = Report {
@@ -47,8 +49,9 @@ struct Holdings {
     had: HashSet<usize>,
     /// What it was told to have missed.
     told: HashSet<usize>,
-    /// How many came in more than one session.
+    /// How many came in more than one session, resets aside.
     repeated: usize,
+    resets: usize,
     /// Reasons of gaps that nothing explains.
     unexplained: Vec<String>,
 }
@@ -58,15 +61,24 @@ fn holdings(state: &State, reader: &Received) -> Holdings {
     let mut all = Holdings::default();
     let mut highest: Option<usize> = None;
     for life in &reader.lives {
-        let mut now = HashSet::new();
+        let (mut now, mut again) = (HashSet::new(), false);
         for got in &life.events {
             if let Got::Gap(gap) = got {
                 let from = reader.from.max(highest.map_or(0, |highest| highest + 1));
                 let told: Vec<_> = told(state, sent, gap)
                     .map_or_else(Vec::new, |until| (from..until.max(from)).collect());
+                let reset = is_reset(state, gap);
                 // What is unknown may have been accepted and removed.
-                if told.is_empty() && (told_nothing(state, gap) || sent.unknown.is_empty()) {
+                let explained =
+                    !told.is_empty() || (is_overflow(state, gap) && !sent.unknown.is_empty());
+                if !explained && !reset {
                     all.unexplained.push(gap.reason.clone());
+                }
+                if reset {
+                    all.resets += 1;
+                    // What was had before comes again.
+                    all.had.extend(now.drain());
+                    (again, highest) = (true, None);
                 }
                 all.told.extend(told);
             } else if let Some(place) = place(state, reader, got) {
@@ -74,7 +86,9 @@ fn holdings(state: &State, reader: &Received) -> Holdings {
                 now.insert(place);
             }
         }
-        all.repeated += now.intersection(&all.had).count();
+        if !again {
+            all.repeated += now.intersection(&all.had).count();
+        }
         all.had.extend(now);
     }
     all
@@ -82,15 +96,20 @@ fn holdings(state: &State, reader: &Received) -> Holdings {
 
 /// Up to where a gap tells that something is missing.
 fn told(state: &State, sent: &Sent, gap: &Gap) -> Option<usize> {
-    if told_nothing(state, gap) {
+    if !is_overflow(state, gap) && !is_reset(state, gap) {
         return None;
     }
     Some(sent.up_to(position::of_cursor(gap.floor.as_deref()?)?))
 }
 
-/// Whether this gap is wrong whatever is missing.
-fn told_nothing(state: &State, gap: &Gap) -> bool {
-    !state.allows_gaps || gap.reason != EXPIRED
+/// Whether this gap says that limits removed something, and they may.
+fn is_overflow(state: &State, gap: &Gap) -> bool {
+    state.allows_gaps && gap.reason == EXPIRED
+}
+
+/// Whether this gap says that the inbox lost something, and it may.
+fn is_reset(state: &State, gap: &Gap) -> bool {
+    state.allows_resets && gap.reason == RESET
 }
 
 /// What a reader is owed and has not received, nor was told of, expired or not.
@@ -125,8 +144,13 @@ fn judge<'a>(
         for got in &life.events {
             let Some(place) = place(state, reader, got) else {
                 let Got::Other { id, payload } = got else {
-                    // What it tells of comes no more.
+                    // What it tells of comes no more; after a reset all that is kept comes again.
                     if let Got::Gap(gap) = got {
+                        if is_reset(state, gap) {
+                            seen.clear();
+                            unknown.clear();
+                            (last, passed) = (None, 0);
+                        }
                         passed = passed.max(told(state, sent, gap).unwrap_or(0));
                     }
                     continue;
@@ -135,6 +159,8 @@ fn judge<'a>(
                 let finding = if let Some((owner, _)) = state.ids.get(id) {
                     let owner = owner.to_string();
                     Some(Finding::WrongUser { reader: who(), id: id.to_string(), owner })
+                } else if state.allows_resets && sent.may_be_lost(payload) {
+                    None
                 } else if *first != &**id {
                     let accepted = first.to_string();
                     Some(Finding::Twice { reader: who(), id: id.to_string(), accepted })
@@ -180,6 +206,7 @@ fn judge<'a>(
     }
     let all = holdings(state, reader);
     report.repeated += all.repeated;
+    report.resets += all.resets;
     report.told += all.told.len();
     let who = || format!("{} of {}", reader.name, reader.user);
     for accepted in lacking(state, reader, &all) {

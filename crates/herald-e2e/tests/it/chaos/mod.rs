@@ -13,6 +13,7 @@ mod plan;
 mod presence;
 mod senders;
 mod stage;
+mod store;
 mod verdict;
 
 use std::{
@@ -29,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use self::{
     clients::{Client, Figures, Seat, Trouble},
     journal::Journal,
-    plan::{Plan, ROADS},
+    plan::{Kind, Plan, ROADS},
     senders::{Backend, Fates},
     stage::Stage,
 };
@@ -172,8 +173,12 @@ impl Crowd {
 /// Plays a plan, and fails with all that explains it if anything is wrong.
 async fn survives(plan: Plan, scale: Scale, replay: &str) {
     let journal = Journal::new();
-    let checker = Checker::new().allowing_gaps();
-    let mut stage = Stage::start().await.unwrap();
+    let mut checker = Checker::new().allowing_gaps();
+    if plan.kind != Kind::Single {
+        // A replica may lack what was not told to be accepted.
+        checker = checker.allowing_resets();
+    }
+    let mut stage = Stage::start(plan.kind).await.unwrap();
     println!(
         "{} clients, {} notices a second, logs in {}\n{plan}",
         scale.clients,
@@ -228,25 +233,41 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
 
-async fn survives_whatever_the_seed_says(seed: u64, time: Duration, scale: Scale) {
-    let seconds = time.as_secs();
-    let replay = format!("make chaos SEED={seed} SECONDS={seconds}");
-    survives(Plan::random(seed, time), scale, &replay).await;
+async fn survives_whatever_the_seed_says(kind: Kind, seed: u64, time: Duration, scale: Scale) {
+    let (name, seconds) = (kind.name(), time.as_secs());
+    let replay = format!("make chaos REDIS={name} SEED={seed} SECONDS={seconds}");
+    survives(Plan::random(kind, seed, time), scale, &replay).await;
 }
+
+const SHORT: Scale = Scale { clients: 150, rate: 200 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_goes_wrong_nothing_accepted_is_lost_and_all_is_well_in_the_end() {
-    let scale = Scale { clients: 150, rate: 200 };
-    survives_whatever_the_seed_says(1, Duration::from_secs(30), scale).await;
+    survives_whatever_the_seed_says(Kind::Single, 1, Duration::from_secs(30), SHORT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_with_sentinel_when_masters_are_replaced() {
+    survives_whatever_the_seed_says(Kind::Sentinel, 1, Duration::from_secs(20), SHORT).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_with_a_cluster_whose_masters_are_replaced_and_slots_move() {
+    survives_whatever_the_seed_says(Kind::Cluster, 1, Duration::from_secs(20), SHORT).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes as long as it is told to: make chaos"]
 async fn full_whatever_goes_wrong_nothing_accepted_is_lost_and_all_is_well_in_the_end() {
     let scale = Scale { clients: 400, rate: 400 };
+    let name = env::var("HERALD_CHAOS_REDIS").ok().filter(|name| !name.is_empty());
+    let kind = name.map_or(Kind::Single, |name| {
+        let named = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+        named.unwrap_or_else(|| panic!("{name} is not single, sentinel or cluster"))
+    });
     let seed = number("HERALD_CHAOS_SEED").unwrap_or_else(rand::random);
     let time = Duration::from_secs(number("HERALD_CHAOS_SECONDS").unwrap_or(60));
-    survives_whatever_the_seed_says(seed, time, scale).await;
+    survives_whatever_the_seed_says(kind, seed, time, scale).await;
 }
 
 const KILLS_AGAIN: &str = "make chaos KILLS=yes";

@@ -1,5 +1,7 @@
 //! What goes wrong when: a pure function of a seed.
 
+#[cfg(test)]
+use std::{collections::HashSet, mem::discriminant};
 use std::{fmt, ops::Range, time::Duration};
 
 use rand::{Rng, RngExt as _, SeedableRng as _, rngs::StdRng};
@@ -21,9 +23,24 @@ pub(crate) const STRUCK: usize = 8;
 const SHORT: Range<u64> = 200..2_500;
 const LONG: Range<u64> = 3_500..6_000;
 
+/// What keeps the inboxes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One Redis server. Services reach it through relays.
+    Single,
+    /// A master and two replicas, watched by three Sentinels.
+    Sentinel,
+    /// Three masters, each with a replica.
+    Cluster,
+}
+
+/// Masters of a cluster at first.
+pub(crate) const MASTERS: usize = 3;
+
 /// A plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
+    pub(crate) kind: Kind,
     pub(crate) seed: u64,
     /// How long notices are sent; all faults are over by then.
     pub(crate) time: Duration,
@@ -46,7 +63,10 @@ pub(crate) struct Fault {
 pub(crate) enum Target {
     Gateway(usize),
     Notifier(usize),
+    /// The server, or whichever is the master.
     Redis,
+    /// The master that has so many thirds of all slots before it.
+    Shard(usize),
     /// All clients that go this way.
     Road(usize),
     /// Every so many-th client, from this one on.
@@ -69,15 +89,29 @@ pub(crate) enum What {
     Cut,
     /// The same for gateways' subscriptions alone.
     CutChannels,
+    /// The slot of one user moves to another master.
+    MoveSlot,
     /// They do not read, and answer no ping.
     StandStill,
     /// They leave without a word, and come back.
     Vanish,
 }
 
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Single, Self::Sentinel, Self::Cluster];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::Sentinel => "sentinel",
+            Self::Cluster => "cluster",
+        }
+    }
+}
+
 impl Plan {
     /// Everything that can go wrong, at times and in combinations that the seed decides.
-    pub(crate) fn random(seed: u64, time: Duration) -> Self {
+    pub(crate) fn random(kind: Kind, seed: u64, time: Duration) -> Self {
         use What::*;
         let mut faults = Vec::new();
         let mut track = |target, gap: Range<u64>, choices: &[(What, Range<u64>)]| {
@@ -85,39 +119,42 @@ impl Plan {
             let mut dice = StdRng::seed_from_u64(seed.wrapping_add(number(target) << 32));
             faults.extend(follow_each_other(&mut dice, target, time, gap, choices));
         };
-        for gateway in 0..GATEWAYS {
-            let choices = [
-                (Kill, 0..2_000),
-                (Terminate, 0..1_000),
-                (Freeze, SHORT),
-                (Freeze, LONG),
-                (Silence, SHORT),
-                (Silence, LONG),
-                (SilenceChannel, LONG),
-            ];
-            track(Target::Gateway(gateway), 2_000..9_000, &choices);
+        let process = [(Kill, 0..2_000), (Terminate, 0..1_000), (Freeze, SHORT), (Freeze, LONG)];
+        let mut service = process.to_vec();
+        if kind == Kind::Single {
+            service.extend([(Silence, SHORT), (Silence, LONG)]);
         }
         for notifier in 0..NOTIFIERS {
-            let choices = [
-                (Kill, 0..2_000),
-                (Terminate, 0..1_000),
-                (Freeze, SHORT),
-                (Freeze, LONG),
-                (Silence, SHORT),
-                (Silence, LONG),
-            ];
-            track(Target::Notifier(notifier), 3_000..12_000, &choices);
+            track(Target::Notifier(notifier), 3_000..12_000, &service);
         }
-        let choices = [
-            (Kill, 0..1_500),
-            (Terminate, 0..1_500),
-            (Freeze, SHORT),
-            (Freeze, LONG),
-            (Cut, 0..3_000),
-            (CutChannels, 0..1),
-            (CutChannels, 1_000..4_000),
-        ];
-        track(Target::Redis, 4_000..11_000, &choices);
+        if kind == Kind::Single {
+            service.push((SilenceChannel, LONG));
+        }
+        for gateway in 0..GATEWAYS {
+            track(Target::Gateway(gateway), 2_000..9_000, &service);
+        }
+        let mut cuts = vec![(Cut, 0..3_000), (CutChannels, 0..1), (CutChannels, 1_000..4_000)];
+        match kind {
+            Kind::Single => {
+                cuts.extend([
+                    (Kill, 0..1_500),
+                    (Terminate, 0..1_500),
+                    (Freeze, SHORT),
+                    (Freeze, LONG),
+                ]);
+                track(Target::Redis, 4_000..11_000, &cuts);
+            }
+            // Longer ones are failovers, which need time for each other.
+            Kind::Sentinel => {
+                cuts.extend([(Kill, LONG), (Kill, LONG), (Freeze, SHORT), (Freeze, LONG)]);
+                track(Target::Redis, 8_000..14_000, &cuts);
+            }
+            Kind::Cluster => {
+                cuts.extend([(Kill, LONG), (Kill, LONG), (Freeze, SHORT), (Freeze, LONG)]);
+                cuts.extend([(MoveSlot, 100..1_000), (MoveSlot, 1_000..2_000)]);
+                track(Target::Shard(0), 6_000..12_000, &cuts);
+            }
+        }
         // The first one has no relay that something could happen to.
         for road in 1..ROADS {
             let choices = [(Cut, 0..500), (Silence, SHORT), (Silence, 6_000..11_000)];
@@ -125,7 +162,7 @@ impl Plan {
         }
         let choices = [(Vanish, 0..1), (StandStill, SHORT), (StandStill, 6_000..11_000)];
         track(Target::Clients(0), 1_000..5_000, &choices);
-        Self::of(seed, time, faults)
+        Self::of(kind, seed, time, faults)
     }
 
     /// `kill -9` of one gateway after the other, at random, which starts again at once.
@@ -138,12 +175,12 @@ impl Plan {
             target: Target::Gateway(dice.random_range(0..GATEWAYS)),
             what: What::Kill,
         });
-        Self::of(seed, time, faults.collect())
+        Self::of(Kind::Single, seed, time, faults.collect())
     }
 
-    fn of(seed: u64, time: Duration, mut faults: Vec<Fault>) -> Self {
+    fn of(kind: Kind, seed: u64, time: Duration, mut faults: Vec<Fault>) -> Self {
         faults.sort_by_key(|fault| (fault.at, number(fault.target)));
-        Self { seed, time, faults }
+        Self { kind, seed, time, faults }
     }
 
     /// Those of one target, in the order of their beginning.
@@ -170,6 +207,7 @@ fn follow_each_other(
         }
         let target = match target {
             Target::Clients(_) => Target::Clients(dice.random_range(0..STRUCK)),
+            Target::Shard(_) => Target::Shard(dice.random_range(0..MASTERS)),
             target => target,
         };
         faults.push(Fault { at, lasts, target, what: *what });
@@ -182,6 +220,7 @@ fn number(target: Target) -> u64 {
         Target::Gateway(nth) => (1, nth),
         Target::Notifier(nth) => (2, nth),
         Target::Redis => (3, 0),
+        Target::Shard(nth) => (6, nth),
         Target::Road(nth) => (4, nth),
         Target::Clients(nth) => (5, nth),
     };
@@ -191,7 +230,8 @@ fn number(target: Target) -> u64 {
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.time.as_secs();
-        write!(f, "seed {}, {seconds} s, {} faults", self.seed, self.faults.len())?;
+        let (kind, seed) = (self.kind.name(), self.seed);
+        write!(f, "{kind}, seed {seed}, {seconds} s, {} faults", self.faults.len())?;
         for fault in &self.faults {
             write!(f, "\n  {fault}")?;
         }
@@ -213,6 +253,7 @@ impl fmt::Display for Target {
             Self::Gateway(nth) => write!(f, "gateway-{nth}"),
             Self::Notifier(nth) => write!(f, "notifier-{nth}"),
             Self::Redis => write!(f, "redis"),
+            Self::Shard(nth) => write!(f, "redis of shard {nth}"),
             Self::Road(nth) => write!(f, "clients on road {nth}"),
             Self::Clients(nth) => write!(f, "clients {nth}, {}, …", nth + STRUCK),
         }
@@ -229,6 +270,7 @@ impl fmt::Display for What {
             Self::SilenceChannel => "subscription silent",
             Self::Cut => "connections cut",
             Self::CutChannels => "subscriptions cut",
+            Self::MoveSlot => "a slot moves",
             Self::StandStill => "do not read",
             Self::Vanish => "vanish",
         })
@@ -237,31 +279,40 @@ impl fmt::Display for What {
 
 #[test]
 fn a_plan_is_a_pure_function_of_its_seed() {
-    let plan = |seed| Plan::random(seed, Duration::from_secs(60));
-    let plans: Vec<_> = (0..100).map(plan).collect();
-    for (seed, plan) in (0..).zip(&plans) {
-        let again = Plan::random(seed, Duration::from_secs(60));
-        assert_eq!((plan, plan.to_string()), (&again, again.to_string()));
+    for kind in Kind::ALL {
+        let plan = |seed| Plan::random(kind, seed, Duration::from_secs(60));
+        let plans: Vec<_> = (0..100).map(plan).collect();
+        for (seed, first) in (0..).zip(&plans) {
+            let again = plan(seed);
+            assert_eq!((first, first.to_string()), (&again, again.to_string()));
+        }
+        assert!(plans.windows(2).all(|two| two[0].faults != two[1].faults));
     }
-    assert!(plans.windows(2).all(|two| two[0].faults != two[1].faults));
 }
 
 #[test]
 fn faults_of_one_target_follow_each_other_within_the_time_and_all_kinds_occur() {
     let time = Duration::from_secs(40);
-    let mut kinds = std::collections::HashSet::new();
-    for seed in 0..200 {
-        let plan = Plan::random(seed, time);
-        assert!(plan.faults.is_sorted_by_key(|fault| fault.at));
-        for fault in &plan.faults {
-            assert!(fault.at + fault.lasts <= time, "{fault}");
-            kinds.insert((std::mem::discriminant(&fault.target), fault.what));
+    for (kind, expected) in Kind::ALL.into_iter().zip([18, 14, 15]) {
+        let mut kinds = HashSet::new();
+        for seed in 0..200 {
+            let plan = Plan::random(kind, seed, time);
+            assert!(plan.faults.is_sorted_by_key(|fault| fault.at));
+            for fault in &plan.faults {
+                assert!(fault.at + fault.lasts <= time, "{fault}");
+                kinds.insert((discriminant(&fault.target), fault.what));
+            }
+            for target in plan.faults.iter().map(|fault| fault.target) {
+                let faults = plan.of_target(|other| discriminant(&other) == discriminant(&target));
+                // Those of a service, a road: one of several.
+                let faults: Vec<_> = match target {
+                    Target::Shard(_) | Target::Clients(_) => faults,
+                    target => plan.of_target(|other| other == target),
+                };
+                let apart = |two: &[Fault]| two[0].at + two[0].lasts < two[1].at;
+                assert!(faults.windows(2).all(apart), "{plan}");
+            }
         }
-        for target in plan.faults.iter().map(|fault| fault.target) {
-            let faults = plan.of_target(|other| other == target);
-            let apart = |two: &[Fault]| two[0].at + two[0].lasts < two[1].at;
-            assert!(faults.windows(2).all(apart), "{plan}");
-        }
+        assert_eq!(kinds.len(), expected, "{kinds:?}");
     }
-    assert_eq!(kinds.len(), 5 + 4 + 5 + 2 + 2);
 }

@@ -5,10 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use futures_util::future::join_all;
-use herald_e2e::{
-    Gateway, GatewayOptions, NotifierOptions, RedisServer, Relay, Sandbox, Service, Signal,
-};
+use herald_e2e::{Gateway, GatewayOptions, NotifierOptions, Relay, Sandbox, Service, Signal};
 use http::StatusCode;
 use tokio::{
     sync::mpsc,
@@ -18,7 +17,8 @@ use tokio::{
 use super::{
     clients::Trouble,
     journal::Journal,
-    plan::{Fault, GATEWAYS, LEASE, NOTIFIERS, Plan, ROADS, STRUCK, Target, What},
+    plan::{Fault, GATEWAYS, Kind, LEASE, NOTIFIERS, Plan, ROADS, STRUCK, Target, What},
+    store::Store,
 };
 
 /// How often a service is looked after, and pause before one that ended is started again.
@@ -31,24 +31,23 @@ const NAME_TAKEN: &str = "is already running";
 /// may go on for a while.
 const RECOVERY: Duration = Duration::from_secs(30);
 
-/// Time between two cuts of what is cut again and again.
-const CUT_AGAIN: Duration = Duration::from_millis(1_000);
-
 /// All processes, and the relays between them.
 pub(crate) struct Stage {
     pub(crate) sandbox: Sandbox,
-    /// Between gateways and Redis, and notifiers and Redis.
-    gateways: Vec<Relay>,
-    notifiers: Vec<Relay>,
+    store: Store,
+    /// Between gateways and Redis, and notifiers and Redis, if that is a single server.
+    gateways: Vec<Option<Relay>>,
+    notifiers: Vec<Option<Relay>>,
     /// Between clients and gateways, by road.
     roads: Vec<Vec<Relay>>,
 }
 
 impl Stage {
-    pub(crate) async fn start() -> anyhow::Result<Self> {
+    pub(crate) async fn start(kind: Kind) -> anyhow::Result<Self> {
+        let store = Store::start(kind).await?;
         let lease = format!("{}ms", LEASE.as_millis());
-        let mut sandbox = Sandbox::builder()
-            .persist()
+        let mut sandbox = store
+            .sandbox()
             .env("HERALD_LEASE", lease)
             .env("HERALD_LEASE_RENEWAL", "1s")
             .env("HERALD_AUDIT_INTERVAL", "5s")
@@ -59,18 +58,19 @@ impl Stage {
             .env("HERALD_PING_INTERVAL", "4s")
             .env("HERALD_PING_TIMEOUT", "4s")
             .prepare()?;
-        sandbox.redis.start().await?;
-        let redis = sandbox.redis.address();
+        if kind == Kind::Single {
+            sandbox.redis.start().await?;
+        }
         let (mut gateways, mut notifiers, mut roads) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..GATEWAYS {
-            let relay = Relay::start(redis).await?;
-            let options = GatewayOptions { env: through(&relay), ..Default::default() };
+            let relay = relay(kind, &sandbox).await?;
+            let options = GatewayOptions { env: through(relay.as_ref()), ..Default::default() };
             sandbox.add_gateway(options)?.start().await?;
             gateways.push(relay);
         }
         for _ in 0..NOTIFIERS {
-            let relay = Relay::start(redis).await?;
-            sandbox.add_notifier(NotifierOptions { env: through(&relay) })?.start().await?;
+            let relay = relay(kind, &sandbox).await?;
+            sandbox.add_notifier(NotifierOptions { env: through(relay.as_ref()) })?.start().await?;
             notifiers.push(relay);
         }
         for _ in 1..ROADS {
@@ -80,7 +80,7 @@ impl Stage {
             }
             roads.push(road);
         }
-        Ok(Self { sandbox, gateways, notifiers, roads })
+        Ok(Self { sandbox, store, gateways, notifiers, roads })
     }
 
     /// The gateways as clients of this road see them.
@@ -114,38 +114,47 @@ impl Stage {
         let roads = (1..ROADS).zip(&self.roads).map(async |(nth, relays)| {
             play_road(relays, &of(Target::Road(nth)), begin, journal).await;
         });
-        let of_redis = of(Target::Redis);
+        let of_redis = plan.of_target(|target| matches!(target, Target::Redis | Target::Shard(_)));
         let troubles = plan.of_target(|target| matches!(target, Target::Clients(_)));
         tokio::join!(
             join_all(gateways),
             join_all(notifiers),
-            play_redis(&mut self.sandbox.redis, &of_redis, begin, journal),
+            self.store.play(&mut self.sandbox.redis, &of_redis, begin, journal),
             join_all(roads),
             play_clients(clients, &troubles, begin, journal),
         );
     }
 }
 
-fn through(relay: &Relay) -> Vec<(String, String)> {
-    vec![("HERALD_BACKPLANE".to_owned(), format!("redis://{}/0", relay.address()))]
+async fn relay(kind: Kind, sandbox: &Sandbox) -> anyhow::Result<Option<Relay>> {
+    match kind {
+        Kind::Single => Ok(Some(Relay::start(sandbox.redis.address()).await?)),
+        // Their servers say themselves where they are.
+        Kind::Sentinel | Kind::Cluster => Ok(None),
+    }
+}
+
+fn through(relay: Option<&Relay>) -> Vec<(String, String)> {
+    let url = relay.map(|relay| format!("redis://{}/0", relay.address()));
+    url.map(|url| ("HERALD_BACKPLANE".to_owned(), url)).into_iter().collect()
 }
 
 /// A service, and the relay between it and Redis.
 struct Actor<'s, Kind> {
     target: Target,
     service: &'s mut Service<Kind>,
-    redis: &'s Relay,
+    redis: &'s Option<Relay>,
 }
 
 /// Waits for a fault's time; `false` if what came before has taken so long that it is over by now.
-async fn comes(fault: &Fault, begin: Instant, journal: &Journal) -> bool {
+pub(crate) async fn comes(fault: &Fault, begin: Instant, journal: &Journal) -> bool {
     sleep_until((begin + fault.at).into()).await;
     let late = begin.elapsed() > fault.at + fault.lasts + Duration::from_secs(1);
     journal.common(if late { format!("passed over: {fault}") } else { fault.to_string() });
     !late
 }
 
-fn failed(journal: &Journal, fault: &Fault, error: &anyhow::Error) {
+pub(crate) fn failed(journal: &Journal, fault: &Fault, error: &anyhow::Error) {
     journal.wrong(format!("{fault}: {error:#}"));
 }
 
@@ -210,12 +219,13 @@ impl<Kind> Actor<'_, Kind> {
                 self.service.process()?.signal(Signal::CONT)?;
             }
             What::Silence | What::SilenceChannel => {
+                let relay = self.redis.as_ref().context("there is no relay")?;
                 match fault.what {
-                    What::Silence => self.redis.silence(),
-                    _ => self.redis.silence_subscribers(),
+                    What::Silence => relay.silence(),
+                    _ => relay.silence_subscribers(),
                 }
                 sleep(fault.lasts).await;
-                self.redis.mend();
+                relay.mend();
             }
             other => anyhow::bail!("{other} is nothing that happens to a service"),
         }
@@ -237,53 +247,6 @@ impl<Kind> Actor<'_, Kind> {
         }
         journal.common(format!("{} is ready", self.target));
     }
-}
-
-async fn play_redis(redis: &mut RedisServer, faults: &[Fault], begin: Instant, journal: &Journal) {
-    for fault in faults {
-        if comes(fault, begin, journal).await
-            && let Err(error) = suffer_redis(redis, fault).await
-        {
-            failed(journal, fault, &error);
-        }
-        journal.common("redis is over it");
-    }
-}
-
-async fn suffer_redis(redis: &mut RedisServer, fault: &Fault) -> anyhow::Result<()> {
-    match fault.what {
-        What::Kill => {
-            redis.kill().await?;
-            sleep(fault.lasts).await;
-            redis.start().await?;
-        }
-        What::Terminate => {
-            redis.stop().await?;
-            sleep(fault.lasts).await;
-            redis.start().await?;
-        }
-        What::Freeze => {
-            redis.freeze()?;
-            sleep(fault.lasts).await;
-            redis.thaw()?;
-        }
-        What::Cut | What::CutChannels => {
-            let kinds: &[_] =
-                if fault.what == What::Cut { &["normal", "pubsub"] } else { &["pubsub"] };
-            let begin = Instant::now();
-            loop {
-                for kind in kinds {
-                    redis.cli(&["client", "kill", "type", kind]).await?;
-                }
-                if begin.elapsed() >= fault.lasts {
-                    break;
-                }
-                sleep(CUT_AGAIN).await;
-            }
-        }
-        other => anyhow::bail!("{other} is nothing that happens to redis"),
-    }
-    Ok(())
 }
 
 async fn play_road(relays: &[Relay], faults: &[Fault], begin: Instant, journal: &Journal) {
