@@ -23,6 +23,10 @@ pub enum BackplaneError {
     /// retry does not help.
     #[error("the idempotency key was used for another notice")]
     KeyUsed,
+    /// The session was ended for good, or all of its user's were after it was let in:
+    /// it is not registered, and never will be.
+    #[error("the session was ended")]
+    SessionEnded,
     /// What the backplane holds or answers is not what Herald wrote there, or
     /// it may not do what Herald needs. A retry does not help.
     #[error("backplane is unusable: {0}")]

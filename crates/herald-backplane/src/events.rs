@@ -5,7 +5,7 @@ use std::sync::Arc;
 use herald_core::{Notice, Place, Position, UserId, VolatileId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
-use crate::{Clock, Health, ReceiptsWanted};
+use crate::{Clock, EndOrder, Health, ReceiptsWanted};
 
 /// What a gateway hears from the backplane.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum GatewayEvent {
     Volatile(UserId, VolatileNotice),
     /// A notice that is in no inbox, for every session here.
     Broadcast(VolatileNotice),
+    /// Sessions that this user has here are to end for good.
+    End(EndOrder),
     /// The channel was interrupted and is back, or messages were dropped: any
     /// number of hints may be missing. Every session is in doubt.
     Doubt,

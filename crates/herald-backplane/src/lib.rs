@@ -4,6 +4,7 @@
 //! Only this crate knows a key or a channel name. Start at [`port`].
 
 mod clock;
+mod ending;
 mod error;
 mod events;
 mod figures;
@@ -14,6 +15,7 @@ pub mod redis;
 mod wire;
 
 pub use clock::Clock;
+pub use ending::{Admission, EndOrder, EndReason, Ending, Mark, Standing};
 pub use error::{BackplaneError, LeaseError, OpenError};
 pub use events::{Announced, GatewayEvent, GatewayEvents, VolatileNotice};
 pub use port::{

@@ -15,8 +15,8 @@ use herald_core::{
 use tokio::sync::watch;
 
 use crate::{
-    BackplaneError, Clock, GatewayEvents, Kept, LeaseError, OpenError, Outgoing, ReceiptEvents,
-    ReceiptsWanted, Reported, memory, redis,
+    Admission, BackplaneError, Clock, Ending, GatewayEvents, Kept, LeaseError, Mark, OpenError,
+    Outgoing, ReceiptEvents, ReceiptsWanted, Reported, Standing, memory, redis,
 };
 
 /// How a backplane is opened.
@@ -502,6 +502,77 @@ impl NotifierPort {
         }
     }
 
+    /// Ends sessions of the user for good and tells the gateways that own one. Gives those
+    /// that are registered; what comes of them, [`NotifierPort::standing`] says. A session
+    /// that is not registered now, and was let in before, is refused when it registers, for
+    /// as long as the user's state is remembered. Of single sessions the last 100 that were
+    /// ended are known.
+    ///
+    /// # Errors
+    /// [`BackplaneError::Unavailable`]: nothing was ended. [`BackplaneError::Unknown`]:
+    /// ended or not; repeating is harmless.
+    pub async fn end_sessions(
+        &self,
+        user: &UserId,
+        ending: &Ending,
+    ) -> Result<Vec<Target>, BackplaneError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.end_sessions(user, ending)),
+            Self::Redis(redis) => redis.end_sessions(user, ending).await,
+        }
+    }
+
+    /// What is known of these sessions, each with the lease that it was found under, in
+    /// the order asked.
+    ///
+    /// # Errors
+    /// Retryable ones.
+    pub async fn standing(
+        &self,
+        user: &UserId,
+        sessions: &[(SessionId, GatewayId)],
+    ) -> Result<Vec<Standing>, BackplaneError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.standing(user, sessions)),
+            Self::Redis(redis) => redis.standing(user, sessions).await,
+        }
+    }
+
+    /// Takes out of the registry what was ended and whose gateway has not taken it out. If
+    /// that gateway lives after all, its audit finds the session missing, tries to register
+    /// it, and is refused.
+    ///
+    /// # Errors
+    /// Retryable ones; repeating is harmless.
+    pub async fn forget_sessions(
+        &self,
+        user: &UserId,
+        sessions: &[(SessionId, GatewayId)],
+    ) -> Result<(), BackplaneError> {
+        match self {
+            Self::Memory(memory) => {
+                memory.forget_sessions(user, sessions);
+                Ok(())
+            }
+            Self::Redis(redis) => redis.forget_sessions(user, sessions).await,
+        }
+    }
+
+    /// Removes everything that is kept of a user: inbox, places, idempotency keys, receipts.
+    /// What keeps ended sessions out stays, and so does the registry.
+    ///
+    /// # Errors
+    /// Retryable ones; repeating is harmless.
+    pub async fn purge(&self, user: &UserId) -> Result<(), BackplaneError> {
+        match self {
+            Self::Memory(memory) => {
+                memory.purge(user);
+                Ok(())
+            }
+            Self::Redis(redis) => redis.purge(user).await,
+        }
+    }
+
     /// Removes what lapsed leases left behind, each by one reaper at a time, at
     /// the cost of that lease's sessions. Does nothing until the backplane was
     /// seen healthy for one whole lease without a break, so that an outage, in
@@ -585,24 +656,73 @@ impl GatewayPort {
         }
     }
 
-    /// Registers a session and reads the first page after `since`, as one step,
-    /// atomic with [`NotifierPort::dispatch`]: every later notice is announced.
-    /// Registering the same session again (after a doubt, under a new lease)
-    /// replaces its entry. The session counts for this lease whatever
-    /// `session.gateway` says.
+    /// What is to be known before a client is let in; its tip is that of
+    /// [`GatewayPort::tip`]. Changes nothing.
     ///
     /// # Errors
-    /// Retryable ones: it may be registered or not, so that who gives up calls
-    /// [`GatewayPort::disconnect`]. [`BackplaneError::LeaseLost`].
+    /// Retryable ones.
+    pub async fn admission(&self, user: &UserId) -> Result<Admission, BackplaneError> {
+        match self {
+            Self::Memory(gateway) => Ok(gateway.memory().admission(user)),
+            Self::Redis(gateway) => gateway.redis().admission(user).await,
+        }
+    }
+
+    /// How many sessions the user has, those of lapsed gateways included.
+    ///
+    /// # Errors
+    /// Retryable ones.
+    pub async fn session_count(&self, user: &UserId) -> Result<usize, BackplaneError> {
+        match self {
+            Self::Memory(gateway) => Ok(gateway.memory().session_count(user)),
+            Self::Redis(gateway) => gateway.redis().session_count(user).await,
+        }
+    }
+
+    /// What those who send can ask too: a gateway ends the sessions of a user who has too
+    /// many.
+    #[must_use]
+    pub fn notifier(&self) -> NotifierPort {
+        match self {
+            Self::Memory(gateway) => NotifierPort::Memory(gateway.memory().clone()),
+            Self::Redis(gateway) => NotifierPort::Redis(gateway.redis().clone()),
+        }
+    }
+
+    /// [`GatewayPort::register`] of a session that nobody has ended.
+    ///
+    /// # Errors
+    /// As there.
     pub async fn connect(
         &self,
         user: &UserId,
         session: &SessionRecord,
         since: Since,
     ) -> Result<Page, BackplaneError> {
+        self.register(user, session, since, Mark(u64::MAX)).await
+    }
+
+    /// Registers a session and reads the first page after `since`, as one step,
+    /// atomic with [`NotifierPort::dispatch`]: every later notice is announced.
+    /// Registering the same session again (after a doubt, under a new lease)
+    /// replaces its entry. The session counts for this lease whatever
+    /// `session.gateway` says. `mark` is that of the [`GatewayPort::admission`] that the
+    /// client was let in by.
+    ///
+    /// # Errors
+    /// [`BackplaneError::SessionEnded`] if it was ended since.
+    /// Retryable ones: it may be registered or not, so that who gives up calls
+    /// [`GatewayPort::disconnect`]. [`BackplaneError::LeaseLost`].
+    pub async fn register(
+        &self,
+        user: &UserId,
+        session: &SessionRecord,
+        since: Since,
+        mark: Mark,
+    ) -> Result<Page, BackplaneError> {
         match self {
-            Self::Memory(gateway) => gateway.connect(user, session, since),
-            Self::Redis(gateway) => gateway.connect(user, session, since).await,
+            Self::Memory(gateway) => gateway.connect(user, session, since, mark),
+            Self::Redis(gateway) => gateway.connect(user, session, since, mark).await,
         }
     }
 

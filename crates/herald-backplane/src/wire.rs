@@ -16,15 +16,18 @@ use prost::Message;
 
 pub(crate) use self::receipts::{decode_report, decode_reports, encode_report, encode_reports};
 use crate::{
-    Announced, BackplaneError, GatewayEvent, ReceiptsWanted, VolatileNotice, events::Queued,
+    Announced, BackplaneError, EndOrder, EndReason, Ending, GatewayEvent, Mark, ReceiptsWanted,
+    VolatileNotice, events::Queued,
 };
 
 /// The highest version of channel messages that this build reads.
-const CHANNEL_VERSION: u32 = 2;
+const CHANNEL_VERSION: u32 = 3;
 /// The version that announcements are written with.
 const ANNOUNCEMENT: u32 = 1;
 /// The version that volatile notices are written with.
 const VOLATILE: u32 = 2;
+/// The version that endings are written with.
+const END: u32 = 3;
 
 /// What is stored or was received cannot be read.
 fn unreadable(what: &str, why: impl std::fmt::Display) -> BackplaneError {
@@ -183,6 +186,45 @@ pub(crate) fn encode_volatile(user: Option<&UserId>, id: VolatileId, notice: &No
     message.encode_to_vec()
 }
 
+/// An order to end sessions; but for its mark, which whoever publishes appends.
+pub(crate) fn encode_end(user: &UserId, ending: &Ending) -> Vec<u8> {
+    let ids = ending.sessions.iter().flatten();
+    let end = wire::End {
+        session_ids: ids.map(|id| Bytes::copy_from_slice(&id.0.to_be_bytes())).collect(),
+        all: ending.sessions.is_none(),
+        why: match ending.why {
+            EndReason::Kicked => wire::EndReason::Kicked,
+            EndReason::Evicted => wire::EndReason::Evicted,
+            EndReason::Purged => wire::EndReason::Purged,
+        }
+        .into(),
+        words: ending.words.clone(),
+    };
+    let message = ChannelMessage {
+        position: Position::ZERO.to_string(),
+        previous: Position::ZERO.to_string(),
+        version: END,
+        user_id: user.as_str().to_owned(),
+        body: Some(Body::End(end)),
+        ..Default::default()
+    };
+    message.encode_to_vec()
+}
+
+fn end(user: UserId, end: wire::End, mark: Mark) -> Result<EndOrder, BackplaneError> {
+    let why = match end.why() {
+        wire::EndReason::Unspecified | wire::EndReason::Kicked => EndReason::Kicked,
+        wire::EndReason::Evicted => EndReason::Evicted,
+        wire::EndReason::Purged => EndReason::Purged,
+    };
+    let id = |id: &Bytes| -> Result<_, BackplaneError> {
+        let id = id.as_ref().try_into().map_err(|error| unreadable("an ending", error))?;
+        Ok(SessionId(u128::from_be_bytes(id)))
+    };
+    let sessions = (!end.all).then(|| end.session_ids.iter().map(id).collect()).transpose()?;
+    Ok(EndOrder { user, sessions, mark, why, words: end.words })
+}
+
 fn volatile(volatile: wire::Volatile, sent_at_ms: u64) -> Result<VolatileNotice, BackplaneError> {
     let what = "a volatile notice";
     let id = volatile.id.as_ref().try_into().map_err(|error| unreadable(what, error))?;
@@ -223,6 +265,9 @@ pub(crate) fn decode_message(message: Bytes) -> Result<Queued, BackplaneError> {
         }
         Some(Body::Broadcast(body)) => {
             return Ok(GatewayEvent::Broadcast(volatile(body, sent_at_ms)?).into());
+        }
+        Some(Body::End(body)) => {
+            return Ok(GatewayEvent::End(end(user, body, Mark(sent_at_ms))?).into());
         }
         Some(Body::InInbox(_)) | None => (None, 0),
     };
@@ -319,6 +364,24 @@ mod tests {
         assert_eq!(completed(None), GatewayEvent::Broadcast(expected.clone()));
         let event = completed(Some(&user));
         assert_eq!(event, GatewayEvent::Volatile(user, expected));
+    }
+
+    #[test]
+    fn an_ending_is_read_as_it_was_written() {
+        let user = UserId::new("alice").unwrap();
+        for sessions in [None, Some(vec![]), Some(vec![SessionId::random(), SessionId::random()])] {
+            for why in [EndReason::Kicked, EndReason::Evicted, EndReason::Purged] {
+                let ending =
+                    Ending { sessions: sessions.clone(), tokens: true, why, words: "so".into() };
+                let mut message = encode_end(&user, &ending);
+                message.push(81);
+                message.extend(7_u64.to_le_bytes());
+                let event = decode_message(message.into()).unwrap().into_event();
+                let (user, sessions) = (user.clone(), sessions.clone());
+                let order = EndOrder { user, sessions, mark: Mark(7), why, words: "so".into() };
+                assert_eq!(event, GatewayEvent::End(order));
+            }
+        }
     }
 
     /// What the gateways before version 2 did.

@@ -1,6 +1,13 @@
 //! All of a test's processes.
 
-use std::{env, ffi::OsStr, fs, path::Path, sync::Arc, thread};
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
@@ -36,6 +43,7 @@ pub struct Sandbox {
     common: Common,
     scripts: usize,
     kept: bool,
+    secrets: Mutex<Vec<String>>,
     // Last: children are killed before their directory goes.
     directory: TempDir,
 }
@@ -133,6 +141,7 @@ impl SandboxBuilder {
             common,
             scripts: 0,
             kept: false,
+            secrets: Mutex::default(),
             directory,
         };
         for options in self.gateways {
@@ -242,6 +251,21 @@ impl Sandbox {
         self.kept = true;
     }
 
+    /// Notes a text that no log may hold: the test fails in the end if one does. The values of
+    /// variables called `…_SECRET` are noted already.
+    pub fn secret(&self, text: impl Into<String>) {
+        let mut secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        secrets.push(text.into());
+    }
+
+    /// The secrets that were noted and stand in `text`.
+    pub fn leaked(&self, text: &str) -> Vec<String> {
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_env = self.common.env.iter().filter(|(name, _)| name.ends_with("_SECRET"));
+        let all = secrets.iter().chain(of_env.map(|(_, value)| value));
+        all.filter(|secret| text.contains(secret.as_str())).cloned().collect()
+    }
+
     /// Where logs are, and a test may put files.
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -301,20 +325,30 @@ impl Drop for Sandbox {
         if thread::panicking() && !self.kept {
             print_logs(self.directory.path());
         }
+        if !thread::panicking() {
+            for log in logs(self.directory.path()) {
+                let leaked = self.leaked(&process::read(&log));
+                assert!(leaked.is_empty(), "{} holds secrets: {leaked:?}", log.display());
+            }
+        }
         if env::var_os(KEEP).is_some() {
             eprintln!("kept: {}", self.directory.path().display());
         }
     }
 }
 
-fn print_logs(directory: &Path) {
-    let Ok(entries) = fs::read_dir(directory) else { return };
+fn logs(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
     let mut logs: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
         .collect();
     logs.sort();
-    for log in logs {
+    logs
+}
+
+fn print_logs(directory: &Path) {
+    for log in logs(directory) {
         let text = process::read(&log);
         let lines: Vec<_> = text.lines().collect();
         let last = &lines[lines.len().saturating_sub(LOG_LINES)..];

@@ -247,7 +247,9 @@ impl Gateway {
             .env("HERALD_GATEWAY_LISTEN", port.address().to_string())
             .env("HERALD_CLIENT_AUTH", "insecure")
             // Tests come faster than clients do.
-            .env("HERALD_HANDSHAKE_RATE", "100000");
+            .env("HERALD_HANDSHAKE_RATE", "100000")
+            // Many tests are about many sessions of one user.
+            .env("HERALD_SESSIONS_PER_USER", "100000");
         let kind = GatewayKind { name, port };
         let mut gateway = Self::prepare(spawn, common, "HERALD_GATEWAY_ADMIN_LISTEN", kind)?;
         gateway.spawn.env.extend(options.env);

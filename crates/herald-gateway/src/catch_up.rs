@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use herald_backplane::{BackplaneError, Page};
+use herald_backplane::{BackplaneError, EndReason, Page};
 use tokio::{sync::SemaphorePermit, time::Instant};
 
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
     delivery::{Doubt, Next},
     edge::CloseReason,
     emit::Outcome,
-    figures,
+    ending, figures,
     session::{Progress, Session},
 };
 
@@ -48,6 +48,7 @@ async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
     let mut room = Backoff::new(Duration::from_millis(5), Duration::from_millis(500));
     let deadline = session.is_new().then(|| Instant::now() + REGISTRATION_DEADLINE);
     let settled = deadline.map(|_| Instant::now() + SETTLING);
+    let mut first = deadline.is_some();
     if after_full {
         room.pause().await;
     }
@@ -69,6 +70,10 @@ async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
             return;
         };
         let emitted = emit(&context, &session, &page, settled).await;
+        if std::mem::take(&mut first) {
+            let (context, user) = (Arc::clone(&context), session.user().clone());
+            context.clone().spawn(ending::enforce_limit(context, user));
+        }
         drop((page, permit));
         match emitted {
             Progress::Done(Next::Live) => return,
@@ -101,7 +106,7 @@ async fn fetch<'c>(context: &'c Context, session: &Session) -> Option<(Page, Sem
         let call = async {
             if request.register {
                 let (user, record) = (session.user(), session.record());
-                port.connect(user, record, request.since).await
+                port.register(user, record, request.since, session.mark()).await
             } else {
                 port.read(session.user(), request.since).await
             }
@@ -118,6 +123,11 @@ async fn fetch<'c>(context: &'c Context, session: &Session) -> Option<(Page, Sem
         session.failed(request);
         tracing::debug!(session = %session.id(), %error, "inbox not read yet");
         match error {
+            // Since it was let in, while it was not registered: the words were for who was.
+            BackplaneError::SessionEnded => {
+                ending::end(context, session, EndReason::Kicked, "");
+                return None;
+            }
             // All sessions are put in doubt under the new one, this one included.
             BackplaneError::LeaseLost(_) => context.lease.other_than(port.id()).await,
             _ => {
@@ -175,7 +185,7 @@ async fn wait_for_room(context: &Context, session: &Arc<Session>, room: &mut Bac
             (sent, since) = (now_sent, Instant::now());
         }
         let idle = since.elapsed();
-        if !closed && idle >= context.slow_socket_timeout {
+        if !closed && idle >= context.bounds.slow_socket_timeout {
             tracing::info!(
                 session = %session.id(),
                 idle_ms = idle.as_millis(),

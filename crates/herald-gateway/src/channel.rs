@@ -11,6 +11,7 @@ use crate::{
     catch_up,
     context::Context,
     emit::{Packet, VolatilePacket},
+    ending,
     session::ledger::Due,
 };
 
@@ -33,6 +34,7 @@ pub(crate) async fn consume(context: &Arc<Context>, lease: GatewayId, events: &m
                 deliver(traceparent, notice.id, || now_or_never(context, &user, &notice)).await;
             }
             GatewayEvent::Broadcast(notice) => context.broadcasts.offer(notice),
+            GatewayEvent::End(order) => ending::obey(context, &order),
             GatewayEvent::Doubt => context.audits.channel_doubted(),
             GatewayEvent::LeaseLost => return,
         }

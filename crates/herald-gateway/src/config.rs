@@ -49,6 +49,8 @@ pub struct GatewayOptions {
     /// How long a socket may take nothing while there is something for it; then its transport is
     /// closed.
     pub slow_socket_timeout: Duration,
+    /// Sessions that a user may have on all gateways; with one more the oldest ends.
+    pub sessions_per_user: usize,
     /// Sessions a second that a leaving gateway sends to others; more if they would not have left
     /// in time.
     pub drain_rate: u32,
@@ -133,6 +135,14 @@ impl GatewayOptions {
             )
             .within(Duration::from_secs(1)..=Duration::from_secs(600))
             .default("30s");
+        let sessions_per_user = r
+            .option(
+                "HERALD_SESSIONS_PER_USER",
+                "Sessions that a user may have on all gateways; with one more the oldest ends",
+            )
+            .unit("sessions")
+            .within(1..=100_000)
+            .default("20");
         let audit_interval = r
             .option(
                 "HERALD_AUDIT_INTERVAL",
@@ -189,6 +199,7 @@ impl GatewayOptions {
             admission,
             audit_interval,
             slow_socket_timeout,
+            sessions_per_user,
             drain_rate,
             backplane: backplane_options(r),
         }

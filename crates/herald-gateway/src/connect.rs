@@ -25,14 +25,14 @@ use socketioxide::{
 };
 
 use crate::{
-    auth::{AuthError, Denied, Identity},
+    auth::{AuthError, Denied},
     catch_up,
     context::Context,
-    edge::{self, CloseReason, Connecting},
-    figures,
+    edge::{self, CloseReason},
+    ending, figures,
     handshake::{Beginning, Handshake, HandshakeError},
     renewal,
-    session::Session,
+    session::{Admitted, Session},
 };
 
 /// Of a `User-Agent`, this much is kept.
@@ -48,7 +48,7 @@ const PUBLIC_ID_CHARS: usize = 6;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Why somebody is sent away, as a label.
-const BACKPLANE_AWAY: &str = "backplane_away";
+pub(crate) const BACKPLANE_AWAY: &str = "backplane_away";
 const DRAINING: &str = "draining";
 
 /// Serves `namespace`.
@@ -67,17 +67,6 @@ pub(crate) fn install(io: &SocketIo, context: &Arc<Context>, namespace: &Namespa
     io.ns(namespace.as_str().to_owned(), handler.with(middleware));
 }
 
-/// What the middleware found out.
-#[derive(Debug, Clone)]
-struct Admitted {
-    identity: Identity,
-    device: Option<Device>,
-    since: Since,
-    malformed: bool,
-    /// Shared only because Socket.IO's extensions have to be.
-    connecting: Option<Arc<Connecting>>,
-}
-
 /// Why a namespace is not connected; the text is what the client gets to see.
 #[derive(Debug, thiserror::Error)]
 enum Refused {
@@ -91,6 +80,15 @@ enum Refused {
 impl From<AuthError> for Refused {
     fn from(error: AuthError) -> Self {
         Self::Handshake(error.into())
+    }
+}
+
+impl From<Denied> for Refused {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Refused(error) => error.into(),
+            Denied::Away(reason) => Self::Away(reason),
+        }
     }
 }
 
@@ -142,37 +140,42 @@ async fn look_at(
     let edge = edge::Handshake::of(parts);
     let handshake = Handshake::read(&auth, &parts.uri, edge)?;
     let connecting = edge.map(|edge| Arc::new(edge.connecting()));
-    let identity = match context.auth.authenticate(handshake.token.as_deref()).await {
-        Ok(identity) => identity,
-        Err(Denied::Refused(error)) => return Err(error.into()),
-        Err(Denied::Away(reason)) => return Err(Refused::Away(reason)),
-    };
+    let token = handshake.token.as_deref();
+    let mut identity = context.auth.authenticate(token).await?;
     let device = handshake.device()?;
     let beginning = handshake.beginning(&identity.user);
     // Asked for in any case: it is also what tells whether there is any use in going on.
     let port = context.lease.current().ok_or(Refused::Away(BACKPLANE_AWAY))?;
-    let tip = context.call(port.tip(&identity.user)).await.map_err(|error| {
-        tracing::debug!(%error, "an inbox's tip cannot be read");
+    let admission = context.call(port.admission(&identity.user)).await.map_err(|error| {
+        tracing::debug!(%error, "nothing can be asked of a user");
         Refused::Away(BACKPLANE_AWAY)
     })?;
+    if ending::is_revoked(&identity, &admission) {
+        // What was said of the token before may have been said before it was revoked.
+        identity = context.auth.renew(token).await?;
+        if ending::is_revoked(&identity, &admission) {
+            return Err(AuthError::Revoked.into());
+        }
+    }
     let since = match beginning {
-        Beginning::Now => tip.map_or(Since::Start, Since::After),
+        Beginning::Now => admission.tip.map_or(Since::Start, Since::After),
         Beginning::Start | Beginning::Malformed => Since::Start,
         Beginning::After(Cursor { epoch, place }) => Since::After(Cursor { epoch, place }),
     };
     let malformed = beginning == Beginning::Malformed;
-    Ok(Admitted { identity, device, since, malformed, connecting })
+    Ok(Admitted { identity, device, since, malformed, mark: admission.mark, connecting })
 }
 
 /// The client is connected. Nothing here waits: until the disconnect handler is there, a client
 /// that leaves does so unseen.
 fn connected(context: &Arc<Context>, namespace: Namespace, socket: SocketRef) {
     let id = SessionId::random();
-    let Some(admitted) = socket.extensions.remove::<Admitted>() else {
+    let Some(mut admitted) = socket.extensions.remove::<Admitted>() else {
         // The middleware has run, or there were no handler.
         debug_assert!(false, "a socket without its middleware's findings");
         return;
     };
+    let (device, connecting) = (admitted.device.take(), admitted.connecting.take());
     let (of_handler, user) = (Arc::clone(context), admitted.identity.user.clone());
     socket.on_disconnect(move |reason: DisconnectReason| {
         if let Some(session) = of_handler.sessions.find(&user, id) {
@@ -184,15 +187,13 @@ fn connected(context: &Arc<Context>, namespace: Namespace, socket: SocketRef) {
     socket.extensions.insert(id);
 
     let session = Session::new(
-        admitted.identity,
-        record(context, id, namespace, admitted.device, &socket),
-        admitted.since,
-        admitted.malformed,
+        admitted,
+        record(context, id, namespace, device, &socket),
         socket.clone(),
         context.transports.of(socket.id, socket.req_parts()),
         context.receipts.clone(),
     );
-    let session = Arc::new(session.counted_by(admitted.connecting));
+    let session = Arc::new(session.counted_by(connecting));
     renewal::listen(context, &session, &socket);
     context.sessions.insert(Arc::clone(&session));
     context.expiries.watch(&session);

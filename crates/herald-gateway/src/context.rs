@@ -50,13 +50,21 @@ pub(crate) struct Context {
     pub(crate) repairs: Semaphore,
     /// The longest that one call to the backplane may take, with a margin to its own deadline.
     pub(crate) call_deadline: Duration,
-    /// How long a socket may take nothing while there is something for it.
-    pub(crate) slow_socket_timeout: Duration,
+    pub(crate) bounds: Bounds,
     pub(crate) tasks: TaskTracker,
     /// The gateway leaves: who connects now is to go elsewhere.
     pub(crate) leaving: CancellationToken,
     /// It has left: all tasks end.
     pub(crate) stop: CancellationToken,
+}
+
+/// What a client and a user may have.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// How long a socket may take nothing while there is something for it.
+    pub(crate) slow_socket_timeout: Duration,
+    /// Sessions of a user, on all gateways.
+    pub(crate) sessions_per_user: usize,
 }
 
 impl Context {
@@ -68,7 +76,7 @@ impl Context {
         auth: Authenticator,
         call_deadline: Duration,
         broadcasts: Broadcasts,
-        slow_socket_timeout: Duration,
+        bounds: Bounds,
     ) -> (Self, mpsc::Receiver<Outgoing>) {
         let (receipts, reports) = Receipts::new(name.clone(), backplane.clock());
         let context = Self {
@@ -88,7 +96,7 @@ impl Context {
             registrations: Semaphore::new(READS),
             repairs: Semaphore::new(READS),
             call_deadline: call_deadline + Duration::from_millis(500),
-            slow_socket_timeout,
+            bounds,
             tasks: TaskTracker::new(),
             leaving: CancellationToken::new(),
             stop: CancellationToken::new(),

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use herald_backplane::VolatileNotice;
+use herald_backplane::{EndReason, VolatileNotice};
 use herald_core::{Cursor, Notice, NoticeId, Place, SessionId, UserId};
 use serde::{Serialize, de::IgnoredAny};
 use serde_json::value::RawValue;
@@ -88,6 +88,14 @@ struct GapEvent {
 #[serde(rename_all = "camelCase")]
 struct ReconnectEvent {
     within_ms: u64,
+}
+
+#[derive(Serialize)]
+struct EndedEvent<'a> {
+    reason: &'static str,
+    /// In the words of who ended it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -239,6 +247,12 @@ pub(crate) fn gap(socket: &SocketRef, user: &UserId, gap: &Gap) -> Outcome {
 pub(crate) fn reconnect(socket: &SocketRef, within: Duration) -> Outcome {
     let within_ms = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
     outcome(&socket.emit("herald:reconnect", &ReconnectEvent { within_ms }))
+}
+
+/// Tells a client that its session ends for good.
+pub(crate) fn ended(socket: &SocketRef, why: EndReason, words: &str) -> Outcome {
+    let message = Some(words).filter(|words| !words.is_empty());
+    outcome(&socket.emit("herald:ended", &EndedEvent { reason: why.as_str(), message }))
 }
 
 /// Tells a client that its token, and its session with it, ends.

@@ -5,8 +5,9 @@
 //! | `herald_gateway_sessions` | `namespace` | sessions now |
 //! | `herald_gateway_connects_total` | `namespace` | sessions that were registered |
 //! | `herald_gateway_connects_refused_total` | `reason` | namespaces refused: a code of [`AuthError`](crate::auth::AuthError), `device`, or in ways that clients come back from: `backplane_away`, `draining`, `jwks_away`, `webhook_away`, `unregistered` |
-//! | `herald_gateway_disconnects_total` | `reason` | sessions that ended: Socket.IO's reasons, `draining` for those sent elsewhere, `early` before anything was sent, `lost` for those found gone |
+//! | `herald_gateway_disconnects_total` | `reason` | sessions that ended: Socket.IO's reasons, `draining` for those sent elsewhere, `kicked`, `evicted` and `purged` for those ended for good, `early` before anything was sent, `lost` for those found gone |
 //! | `herald_gateway_token_renewals_total` | `outcome` | new tokens of sessions that live: `renewed`, or why not |
+//! | `herald_gateway_evicted_total` | | sessions ended, here or elsewhere, because their user opened too many |
 //! | `herald_gateway_jwks_reads_total` | `outcome` | readings of the issuer's keys: `ok`, `failed` (the keys stay as they are) |
 //! | `herald_gateway_jwks_keys` | | the issuer's usable keys |
 //! | `herald_gateway_jwks_read_timestamp_seconds` | | when they were last read, since 1970 |
@@ -141,6 +142,11 @@ pub(crate) fn renewals(outcome: &'static str) -> Counter {
     counter!("herald_gateway_token_renewals_total", "outcome" => outcome)
 }
 
+/// Sessions ended because their user opened too many.
+pub(crate) fn evicted() -> Counter {
+    counter!("herald_gateway_evicted_total")
+}
+
 /// The issuer's keys were read.
 pub(crate) fn jwks_read(keys: usize) {
     counter!("herald_gateway_jwks_reads_total", "outcome" => "ok").increment(1);
@@ -199,6 +205,7 @@ fn describe() {
     describe_counter!("herald_gateway_connects_refused_total", "Namespaces refused to clients");
     describe_counter!("herald_gateway_disconnects_total", "Sessions that ended");
     describe_counter!("herald_gateway_token_renewals_total", "New tokens of sessions that live");
+    describe_counter!("herald_gateway_evicted_total", "Sessions ended, their user had too many");
     describe_counter!("herald_gateway_jwks_reads_total", "Readings of the issuer's keys");
     describe_gauge!("herald_gateway_jwks_keys", "Usable keys of the issuer");
     describe_gauge!(

@@ -12,7 +12,7 @@ use crate::{
     broadcast::{self, Broadcasts},
     config::GatewayOptions,
     connect,
-    context::Context,
+    context::{Bounds, Context},
     departures,
     edge::{self, Admission, Refusal, RouterOptions, Transports, engine},
     expiry, lease, receipts, shutdown, sweep,
@@ -115,7 +115,10 @@ impl Gateway {
             ),
             options.backplane.call_deadline,
             broadcasts,
-            options.slow_socket_timeout,
+            Bounds {
+                slow_socket_timeout: options.slow_socket_timeout,
+                sessions_per_user: options.sessions_per_user,
+            },
         );
         let context = Arc::new(context);
         for namespace in &options.namespaces {

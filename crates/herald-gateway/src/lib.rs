@@ -14,6 +14,7 @@
 //! | `lease` | the gateway's claim to be alive, and its sessions' registration anew |
 //! | `audit` | sessions compared in bulk with registry and inboxes, from time to time and in doubt |
 //! | `expiry`, `renewal` | tokens that end, and new ones in their place |
+//! | `ending` | sessions that end for good: kicked, evicted |
 //! | `departures`, `sweep` | sessions that end, and those that ended unseen |
 //! | `drain`, `shutdown` | the end: clients are sent elsewhere, and the rest is given back |
 //! | `config`, `figures` | what it can be told, what it tells |
@@ -45,6 +46,7 @@ mod departures;
 mod drain;
 pub mod edge;
 mod emit;
+mod ending;
 mod expiry;
 mod figures;
 mod gateway;

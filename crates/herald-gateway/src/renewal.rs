@@ -11,8 +11,9 @@ use socketioxide::extract::{AckSender, SocketRef, TryData};
 
 use crate::{
     auth::{AuthError, Denied, Identity},
+    connect::BACKPLANE_AWAY,
     context::Context,
-    figures,
+    ending, figures,
     session::Session,
 };
 
@@ -89,12 +90,19 @@ async fn identify(
         Some(Value::Null) => None,
         _ => return Err(AuthError::Malformed.code()),
     };
-    match context.auth.renew(token.as_deref()).await {
-        Ok(identity) if identity.user == *session.user() => Ok(identity),
-        Ok(_) => Err(OTHER_USER),
-        Err(Denied::Refused(error)) => Err(error.code()),
-        Err(Denied::Away(reason)) => Err(reason),
+    let identity = context.auth.renew(token.as_deref()).await.map_err(|denied| match denied {
+        Denied::Refused(error) => error.code(),
+        Denied::Away(reason) => reason,
+    })?;
+    if identity.user != *session.user() {
+        return Err(OTHER_USER);
     }
+    let port = context.lease.current().ok_or(BACKPLANE_AWAY)?;
+    let admission = context.call(port.admission(session.user())).await;
+    if ending::is_revoked(&identity, &admission.map_err(|_| BACKPLANE_AWAY)?) {
+        return Err(AuthError::Revoked.code());
+    }
+    Ok(identity)
 }
 
 fn refused(error: &'static str) -> Answer {

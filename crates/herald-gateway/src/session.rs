@@ -12,8 +12,10 @@ use std::{
     time::Duration,
 };
 
-use herald_backplane::{Announced, Clock, Finding, InboxNotice, Page, Receipt, Since};
-use herald_core::{Cursor, GapReason, SessionId, SessionRecord, UserId};
+use herald_backplane::{
+    Announced, Clock, EndReason, Finding, InboxNotice, Mark, Page, Receipt, Since,
+};
+use herald_core::{Cursor, Device, GapReason, SessionId, SessionRecord, UserId};
 use socketioxide::{extract::SocketRef, socket::Sid};
 
 use self::ledger::Ledger;
@@ -28,11 +30,27 @@ use crate::{
     receipts::Receipts,
 };
 
+/// What is known of a client that is let in.
+#[derive(Debug, Clone)]
+pub(crate) struct Admitted {
+    pub(crate) identity: Identity,
+    pub(crate) device: Option<Device>,
+    /// Where it goes on from.
+    pub(crate) since: Since,
+    /// Its cursor was not readable.
+    pub(crate) malformed: bool,
+    /// What it is let in at.
+    pub(crate) mark: Mark,
+    /// Shared only because Socket.IO's extensions have to be.
+    pub(crate) connecting: Option<Arc<Connecting>>,
+}
+
 /// A session that is connected, or was a moment ago.
 #[derive(Debug)]
 pub(crate) struct Session {
     user: UserId,
     record: SessionRecord,
+    mark: Mark,
     socket: SocketRef,
     transport: Transport,
     receipts: Receipts,
@@ -128,17 +146,17 @@ pub(crate) enum Progress {
 impl Session {
     /// A session that is new here and will be registered by the catch-up that its maker starts.
     pub(crate) fn new(
-        identity: Identity,
+        admitted: Admitted,
         record: SessionRecord,
-        since: Since,
-        malformed: bool,
         socket: SocketRef,
         transport: Transport,
         receipts: Receipts,
     ) -> Self {
+        let Admitted { identity, since, malformed, mark, .. } = admitted;
         Self {
             user: identity.user,
             record,
+            mark,
             socket,
             transport,
             receipts,
@@ -178,6 +196,31 @@ impl Session {
 
     pub(crate) fn record(&self) -> &SessionRecord {
         &self.record
+    }
+
+    /// What it was let in at.
+    pub(crate) fn mark(&self) -> Mark {
+        self.mark
+    }
+
+    /// Tells the client that its session ends, and why.
+    pub(crate) fn tell_ended(&self, why: EndReason, words: &str) {
+        let flow = self.lock();
+        if !flow.gone {
+            // Whether it takes it or not.
+            emit::ended(&self.socket, why, words);
+        }
+    }
+
+    /// Ends it in a way that stock clients do not come back from.
+    pub(crate) fn disconnect(&self, why: EndReason) {
+        if self.socket.clone().disconnect().is_err() {
+            // It takes nothing: without its transport it will see for itself.
+            self.transport.close(match why {
+                EndReason::Evicted => CloseReason::Evicted,
+                EndReason::Kicked | EndReason::Purged => CloseReason::Kicked,
+            });
+        }
     }
 
     #[cfg(test)]

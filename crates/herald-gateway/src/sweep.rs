@@ -83,7 +83,7 @@ mod tests {
             Authenticator::new(&AuthOptions::Insecure, 100, SOON),
             Duration::from_secs(1),
             crate::broadcast::Broadcasts::new().0,
-            SOON,
+            crate::context::Bounds { slow_socket_timeout: SOON, sessions_per_user: 20 },
         );
         let context = Arc::new(context);
         connect::install(&io, &context, &Namespace::new("/notice").unwrap());

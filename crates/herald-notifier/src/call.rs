@@ -41,17 +41,19 @@ pub(crate) enum Rpc {
     ListNotices,
     BatchGetPresence,
     DisconnectUser,
+    PurgeUser,
     Broadcast,
 }
 
 impl Rpc {
     /// All there are.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::SendNotice,
         Self::BatchSendNotices,
         Self::ListNotices,
         Self::BatchGetPresence,
         Self::DisconnectUser,
+        Self::PurgeUser,
         Self::Broadcast,
     ];
 
@@ -63,6 +65,7 @@ impl Rpc {
             Self::ListNotices => "ListNotices",
             Self::BatchGetPresence => "BatchGetPresence",
             Self::DisconnectUser => "DisconnectUser",
+            Self::PurgeUser => "PurgeUser",
             Self::Broadcast => "Broadcast",
         }
     }

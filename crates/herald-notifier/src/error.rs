@@ -29,6 +29,10 @@ pub(crate) enum Work {
     Send,
     /// Something was to be read.
     Read,
+    /// Sessions were to be ended.
+    End,
+    /// A user was to be forgotten, whose sessions have ended.
+    Purge,
 }
 
 /// Why a call, or one item of a batch, failed. Its display is the message for the caller.
@@ -75,9 +79,6 @@ pub(crate) enum Error {
     /// The idempotency key stands for another notice.
     #[error("the idempotency key was used for a notice of another event, payload or ttl")]
     KeyUsed,
-    /// An rpc that this version does not offer; the text names it.
-    #[error("{0}: not offered by this version")]
-    NotOffered(String),
     /// As many calls as allowed are under way.
     #[error("{limit} calls are under way, which is the limit")]
     Busy {
@@ -94,18 +95,24 @@ pub(crate) enum Error {
     #[error("{}", match .0 {
         Work::Send => "the notice was not accepted: the backplane is unavailable",
         Work::Read => "the backplane is unavailable",
+        Work::End => "the sessions were not ended: the backplane is unavailable",
+        Work::Purge => "the sessions have ended, what is kept was not removed: the backplane is unavailable",
     })]
     Unavailable(Work),
     /// The backplane did not answer: it may have done it or not.
     #[error("{}", match .0 {
         Work::Send => "it is unknown whether the notice was accepted: the backplane did not answer",
         Work::Read => "the backplane did not answer",
+        Work::End => "it is unknown whether the sessions were ended: the backplane did not answer",
+        Work::Purge => "the sessions have ended, it is unknown whether what is kept was removed: the backplane did not answer",
     })]
     Unanswered(Work),
     /// The call's deadline passed while the backplane was at it.
     #[error("{}", match .0 {
         Work::Send => "it is unknown whether the notice was accepted: the call's deadline passed first",
         Work::Read => "the call's deadline passed first",
+        Work::End => "it is unknown whether the sessions were ended: the call's deadline passed first",
+        Work::Purge => "the sessions have ended, it is unknown whether what is kept was removed: the call's deadline passed first",
     })]
     Late(Work),
     /// The call's deadline passed before the notice was handed to the backplane.
@@ -131,7 +138,6 @@ impl Error {
             Self::Unauthenticated(_) => (Code::Unauthenticated, StatusCode::UNAUTHORIZED, None),
             Self::Forbidden { .. } => (Code::PermissionDenied, StatusCode::FORBIDDEN, None),
             Self::KeyUsed => (Code::AlreadyExists, StatusCode::CONFLICT, None),
-            Self::NotOffered(_) => (Code::Unimplemented, StatusCode::NOT_IMPLEMENTED, None),
             Self::Busy { .. } => {
                 (Code::ResourceExhausted, StatusCode::TOO_MANY_REQUESTS, Some(BUSY_RETRY))
             }
@@ -154,7 +160,9 @@ impl Error {
             BackplaneError::Unavailable(_) => Self::Unavailable(work),
             BackplaneError::Unknown(_) => Self::Unanswered(work),
             BackplaneError::KeyUsed => Self::KeyUsed,
-            BackplaneError::LeaseLost(_) | BackplaneError::Unusable(_) => {
+            BackplaneError::LeaseLost(_)
+            | BackplaneError::SessionEnded
+            | BackplaneError::Unusable(_) => {
                 tracing::error!(%error, "the backplane cannot be used");
                 Self::Internal
             }
@@ -283,7 +291,6 @@ mod tests {
     fn http_statuses_follow_the_usual_mapping_of_codes() {
         // As google.rpc.Code documents it, but for what HTTP alone knows.
         for (error, code, status) in [
-            (Error::NotOffered("DisconnectUser".into()), 12, 501),
             (Error::Unauthenticated("no"), 16, 401),
             (Error::Forbidden { caller: String::new(), scope: String::new() }, 7, 403),
             (Error::KeyUsed, 6, 409),

@@ -24,7 +24,7 @@ use crate::{
     call::{Call, Context, Protocol, Rpc, grpc_timeout},
     callers::Callers,
     config::Options,
-    list, presence, send, validate,
+    ending, list, presence, send,
 };
 
 /// What a message may have beyond the largest batch, so that a batch that is a little too large
@@ -153,8 +153,18 @@ impl NoticeService for Grpc {
         &self,
         request: Request<api::DisconnectUserRequest>,
     ) -> Result<Response<api::DisconnectUserResponse>, Status> {
-        let (call, _) = self.begin(Rpc::DisconnectUser, request);
-        Ok(call.run(async { Err(validate::not_offered_rpc(Rpc::DisconnectUser)) }).await?)
+        let (call, request) = self.begin(Rpc::DisconnectUser, request);
+        let response = call.run(ending::disconnect_user(&self.context, &call, request)).await?;
+        Ok(Response::new(response))
+    }
+
+    async fn purge_user(
+        &self,
+        request: Request<api::PurgeUserRequest>,
+    ) -> Result<Response<api::PurgeUserResponse>, Status> {
+        let (call, request) = self.begin(Rpc::PurgeUser, request);
+        let response = call.run(ending::purge_user(&self.context, &call, request)).await?;
+        Ok(Response::new(response))
     }
 
     async fn broadcast(

@@ -23,8 +23,9 @@ use crate::{
     call::{Call, Context, Protocol, Rpc},
     callers::Callers,
     config::Options,
+    ending,
     error::Error,
-    list, presence, send, validate,
+    list, presence, send,
 };
 
 /// The API's description, as served.
@@ -52,7 +53,7 @@ pub(crate) fn router(
         .route("/v1/notices:batch", post(batch_send_notices))
         .route("/v1/users/{user_id}/notices", get(list_notices))
         .route("/v1/presence:query", post(batch_get_presence))
-        .route("/v1/users/{user_action}", post(disconnect_user))
+        .route("/v1/users/{user_action}", post(end_user))
         .route("/v1/broadcast", post(broadcast))
         .route_layer(from_fn_with_state(http.clone(), admit))
         .route("/openapi.json", get(openapi))
@@ -138,14 +139,35 @@ async fn batch_get_presence(State(http): State<Http>, mut request: Request) -> R
     answer::json(result.await.as_ref().map(answer::BatchGetPresence::from))
 }
 
-/// `/v1/users/{id}:disconnect`. The router knows no suffixes, and a colon inside an id comes
-/// encoded or stands further left.
-async fn disconnect_user(State(http): State<Http>, mut request: Request) -> Response {
-    if !request.uri().path().ends_with(":disconnect") {
-        return answer::error(&Error::NoPath);
+/// `/v1/users/{id}:disconnect` and `/v1/users/{id}:purge`. The router knows no suffixes, and a colon
+/// inside an id comes encoded or stands further left.
+async fn end_user(
+    State(http): State<Http>,
+    user_action: Result<Path<String>, PathRejection>,
+    mut request: Request,
+) -> Response {
+    let path = request.uri().path();
+    let (disconnect, purge) = (path.ends_with(":disconnect"), path.ends_with(":purge"));
+    let user_id = user_action
+        .ok()
+        .and_then(|Path(text)| text.rsplit_once(':').map(|(user_id, _)| user_id.to_owned()));
+    if disconnect {
+        let call = http.begin(Rpc::DisconnectUser, &mut request);
+        let result = call.run(async {
+            let request = request::disconnect(user_id, &http.body(request).await?)?;
+            ending::disconnect_user(&http.context, &call, request).await
+        });
+        answer::json(result.await.as_ref().map(answer::Ended::from))
+    } else if purge {
+        let call = http.begin(Rpc::PurgeUser, &mut request);
+        let result = call.run(async {
+            let request = request::purge(user_id, &http.body(request).await?)?;
+            ending::purge_user(&http.context, &call, request).await
+        });
+        answer::json(result.await.as_ref().map(answer::Ended::from))
+    } else {
+        answer::error(&Error::NoPath)
     }
-    let call = http.begin(Rpc::DisconnectUser, &mut request);
-    not_offered(&call, Rpc::DisconnectUser).await
 }
 
 async fn broadcast(State(http): State<Http>, mut request: Request) -> Response {
@@ -155,11 +177,6 @@ async fn broadcast(State(http): State<Http>, mut request: Request) -> Response {
         send::broadcast(&http.context, &call, request).await
     });
     answer::json(result.await.as_ref().map(answer::Broadcast::from))
-}
-
-async fn not_offered(call: &Call, rpc: Rpc) -> Response {
-    let result: Result<(), Error> = call.run(async { Err(validate::not_offered_rpc(rpc)) }).await;
-    answer::json(result.as_ref())
 }
 
 async fn openapi() -> Response {

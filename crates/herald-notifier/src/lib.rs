@@ -37,6 +37,7 @@ mod batch;
 mod call;
 mod callers;
 mod config;
+mod ending;
 mod error;
 mod field;
 mod grpc;

@@ -1,12 +1,14 @@
 //! From what callers sent to what is known to be right.
 //!
 //! Everything wrong with a request is found at once. What this version does not offer is refused
-//! by name, never ignored; [`not_offered_rpc`] is all there is of that.
+//! by name, never ignored.
 
 use std::{fmt::Display, time::Duration};
 
-use herald_backplane::{Key, Since, Terms};
-use herald_core::{Cursor, EventName, IdempotencyKey, Payload, UserId, limits::LONGEST_WAIT};
+use herald_backplane::{EndReason, Ending, Key, Since, Terms};
+use herald_core::{
+    Cursor, EventName, IdempotencyKey, Payload, SessionId, UserId, limits::LONGEST_WAIT,
+};
 use herald_proto::{
     api::{self, WaitFor, broadcast_request, send_notice_request},
     json::value_to_json,
@@ -14,7 +16,6 @@ use herald_proto::{
 };
 
 use crate::{
-    call::Rpc,
     callers::Caller,
     error::Error,
     field::{Path, Violations},
@@ -25,16 +26,17 @@ use crate::{
 /// Longest `ref` of an item of a batch, in bytes.
 const REF_BYTES: usize = 128;
 
+/// Longest reason for ending sessions, in bytes.
+const REASON_BYTES: usize = 128;
+
+/// Most sessions that are ended by name in one call.
+const ENDED_SESSIONS: usize = 100;
+
 /// Most users in one question about presence.
 const PRESENCE_USERS: usize = 1_000;
 
 /// How long is waited unless the caller says.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The answer to an rpc that this version does not offer.
-pub(crate) fn not_offered_rpc(rpc: Rpc) -> Error {
-    Error::NotOffered(rpc.name().to_owned())
-}
 
 /// The limits that requests are held to.
 #[derive(Debug, Clone)]
@@ -340,6 +342,67 @@ pub(crate) fn presence(
         .collect();
     violations.finish()?;
     Ok(users)
+}
+
+/// Checks an order to end sessions.
+pub(crate) fn disconnect(
+    request: api::DisconnectUserRequest,
+    at: &Path<'_>,
+) -> Result<(UserId, Ending), Error> {
+    let mut violations = Violations::default();
+    let ids = at.field("session_ids");
+    let given = request.session_ids.len();
+    if given > ENDED_SESSIONS {
+        violations.add(ids, format_args!("must hold at most {ENDED_SESSIONS} ids, got {given}"));
+    }
+    let sessions: Vec<SessionId> = request
+        .session_ids
+        .iter()
+        .take(ENDED_SESSIONS)
+        .enumerate()
+        .filter_map(|(index, id)| violations.check(ids.item(index), id.parse()))
+        .collect();
+    let sessions = (given > 0).then_some(sessions);
+    let (tokens, why) = (request.revoke_tokens, EndReason::Kicked);
+    ending(&request.user_id, request.reason, at, violations, |words| Ending {
+        sessions,
+        tokens,
+        why,
+        words,
+    })
+}
+
+/// Checks an order to forget a user.
+pub(crate) fn purge(
+    request: api::PurgeUserRequest,
+    at: &Path<'_>,
+) -> Result<(UserId, Ending), Error> {
+    let why = EndReason::Purged;
+    ending(&request.user_id, request.reason, at, Violations::default(), |words| Ending {
+        sessions: None,
+        tokens: false,
+        why,
+        words,
+    })
+}
+
+fn ending(
+    user_id: &str,
+    reason: String,
+    at: &Path<'_>,
+    mut violations: Violations,
+    make: impl FnOnce(String) -> Ending,
+) -> Result<(UserId, Ending), Error> {
+    let user = violations.check(at.field("user_id"), UserId::new(user_id));
+    if reason.len() > REASON_BYTES || reason.chars().any(char::is_control) {
+        let wrong = format_args!(
+            "must be at most {REASON_BYTES} bytes of UTF-8 without control characters"
+        );
+        violations.add(at.field("reason"), wrong);
+    }
+    violations.finish()?;
+    // Its absence was noted as a violation.
+    Ok((user.ok_or(Error::Internal)?, make(reason)))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod audit;
 mod channel;
 mod clock;
+mod ending;
 mod inbox;
 mod keys;
 mod leases;
@@ -35,8 +36,8 @@ use self::{
 };
 use crate::{
     Announced, Audit, BackplaneError, BackplaneOptions, Believed, Dispatched, GatewayEvent,
-    GatewayEvents, Health, LeaseError, Page, Presence, Reaped, ReceiptsWanted, Sent, Since, Terms,
-    VolatileNotice,
+    GatewayEvents, Health, LeaseError, Mark, Page, Presence, Reaped, ReceiptsWanted, Sent, Since,
+    Terms, VolatileNotice,
     events::Queued,
     wire::{self, Stored},
 };
@@ -352,15 +353,16 @@ impl MemoryGateway {
         self.state().registry.get(user, Now::read()).map(|record| record.inbox.tip())
     }
 
-    /// See [`crate::GatewayPort::connect`].
+    /// See [`crate::GatewayPort::register`].
     ///
     /// # Errors
-    /// [`BackplaneError::LeaseLost`] only.
+    /// [`BackplaneError::LeaseLost`] and [`BackplaneError::SessionEnded`] only.
     pub fn connect(
         &self,
         user: &UserId,
         session: &SessionRecord,
         since: Since,
+        mark: Mark,
     ) -> Result<Page, BackplaneError> {
         let id = self.id();
         let limits = &self.held.memory.inner.limits;
@@ -368,8 +370,11 @@ impl MemoryGateway {
         let mut state = self.state();
         let State { registry, leases, .. } = &mut *state;
         let lease = leases.get_mut(id).ok_or(BackplaneError::LeaseLost(id))?;
-        lease.sessions.insert((user.clone(), session.id));
         let record = registry.active(user, now);
+        if !record.endings.allow(session.id, mark) {
+            return Err(BackplaneError::SessionEnded);
+        }
+        lease.sessions.insert((user.clone(), session.id));
         let registered = SessionRecord { gateway: id, ..session.clone() };
         let replaced = record.sessions.insert(session.id, registered);
         if let Some(other) = replaced.filter(|replaced| replaced.gateway != id)
@@ -416,6 +421,10 @@ impl MemoryGateway {
         if let Some(lease) = state.leases.remove(id) {
             state.remove_sessions(id, &lease, Now::read());
         }
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.held.memory
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

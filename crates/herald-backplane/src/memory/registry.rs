@@ -7,7 +7,7 @@ use std::{
 
 use herald_core::{GatewayId, InboxLimits, SessionId, SessionRecord, UserId};
 
-use super::{clock::Now, inbox::Inbox, keys::Keys, receipts::Receipts};
+use super::{clock::Now, ending::Endings, inbox::Inbox, keys::Keys, receipts::Receipts};
 
 /// One user's record.
 #[derive(Debug)]
@@ -15,6 +15,7 @@ pub(super) struct UserState {
     pub(super) inbox: Inbox,
     pub(super) keys: Keys,
     pub(super) receipts: Receipts,
+    pub(super) endings: Endings,
     pub(super) sessions: BTreeMap<SessionId, SessionRecord>,
     /// The last time that a notice was appended or a session came or went.
     active: Instant,
@@ -71,6 +72,7 @@ impl Registry {
                 inbox: Inbox::new(),
                 keys: Keys::default(),
                 receipts: Receipts::default(),
+                endings: Endings::default(),
                 sessions: BTreeMap::new(),
                 active: now.instant,
             }
@@ -79,10 +81,20 @@ impl Registry {
             state.inbox = Inbox::new();
             state.keys = Keys::default();
             state.receipts = Receipts::default();
+            state.endings = Endings::default();
         }
         state.active = now.instant;
         state.trim_age(now.ms, &self.limits);
         state
+    }
+
+    /// Forgets what is kept for a user, but for its sessions and what keeps others out.
+    pub(super) fn purge(&mut self, user: &UserId) {
+        if let Some(state) = self.users.get_mut(user) {
+            state.inbox = Inbox::new();
+            state.keys = Keys::default();
+            state.receipts = Receipts::default();
+        }
     }
 
     /// Removes a session if `gateway` is the lease that it is registered under.

@@ -10,6 +10,9 @@ const LATE: &str = "HERALDLATE";
 /// A script's own refusal: the idempotency key stands for another notice.
 const KEY_USED: &str = "HERALDKEYUSED";
 
+/// A script's own refusal: the session was ended for good.
+const ENDED: &str = "HERALDENDED";
+
 /// Sorts by the one question that matters: can it have happened?
 pub(crate) fn classify(error: RedisError) -> BackplaneError {
     let text = error.to_string();
@@ -20,6 +23,9 @@ pub(crate) fn classify(error: RedisError) -> BackplaneError {
     }
     if error.code() == Some(KEY_USED) {
         return BackplaneError::KeyUsed;
+    }
+    if error.code() == Some(ENDED) {
+        return BackplaneError::SessionEnded;
     }
     match error.kind() {
         _ if is_read_only(&error) => BackplaneError::Unavailable(text),

@@ -6,7 +6,7 @@ use redis::{Cmd, FromRedisValue, Value};
 
 use super::{Redis, error::unexpected, eval, millis};
 use crate::{
-    BackplaneError, InboxNotice, Page, Since,
+    BackplaneError, InboxNotice, Mark, Page, Since,
     wire::{self, Stored},
 };
 
@@ -41,13 +41,15 @@ impl Redis {
         user: &UserId,
         since: Since,
         max_notices: u32,
-        registers: Option<(SessionId, &[u8])>,
+        registers: Option<(SessionId, &[u8], Mark)>,
     ) -> Result<Page, BackplaneError> {
         let inner = &*self.inner;
         let limits = &inner.options.inbox;
         let keys = inner.keys.user(user);
-        let (id, session) =
-            registers.map_or((String::new(), &[][..]), |(id, value)| (id.to_string(), value));
+        let (id, session, mark) = registers
+            .map_or((String::new(), &[][..], Mark::default()), |(id, value, mark)| {
+                (id.to_string(), value, mark)
+            });
         let call = |deadline: i64| {
             let mut call = eval(&inner.scripts.read, &keys);
             call.arg(deadline);
@@ -65,7 +67,8 @@ impl Redis {
                 .arg(limits.memory.as_secs())
                 .arg(Epoch::random().to_string())
                 .arg(&id)
-                .arg(session);
+                .arg(session)
+                .arg(mark.0);
             call
         };
         let answer: Vec<Value> = inner.servers.script(&keys[0], &inner.scripts.read, call).await?;

@@ -19,7 +19,7 @@ use super::{
     subscription::Subscription,
 };
 use crate::{
-    Audit, BackplaneError, Believed, GatewayEvent, GatewayEvents, LeaseError, Outgoing, Page,
+    Audit, BackplaneError, Believed, GatewayEvent, GatewayEvents, LeaseError, Mark, Outgoing, Page,
     Reported, Since, events::Queued, figures, wire,
 };
 
@@ -225,6 +225,7 @@ impl RedisGateway {
         user: &UserId,
         session: &SessionRecord,
         since: Since,
+        mark: Mark,
     ) -> Result<Page, BackplaneError> {
         if self.lost.load(Ordering::Acquire) {
             return Err(BackplaneError::LeaseLost(self.id));
@@ -234,7 +235,7 @@ impl RedisGateway {
         // tries again or disconnects; an index entry too many is harmless.
         let (indexed, page) = tokio::join!(
             self.index(user, session.id),
-            self.redis.read_and_register(user, since, u32::MAX, Some((session.id, &value))),
+            self.redis.read_and_register(user, since, u32::MAX, Some((session.id, &value, mark))),
         );
         indexed?;
         if self.lost.load(Ordering::Acquire) {
@@ -266,6 +267,10 @@ impl RedisGateway {
             return Err(BackplaneError::LeaseLost(self.id));
         }
         audit
+    }
+
+    pub(crate) fn redis(&self) -> &Redis {
+        &self.redis
     }
 
     pub(crate) async fn report(&self, reports: &[Outgoing]) -> Result<Reported, BackplaneError> {

@@ -15,6 +15,7 @@ mod clock;
 mod cluster;
 mod confirmed;
 mod dispatch;
+mod ending;
 mod error;
 mod inbox;
 mod keys;
@@ -67,6 +68,8 @@ struct Scripts {
     broadcast: Script,
     read: Script,
     forget: Script,
+    end: Script,
+    purge: Script,
     lease_open: Script,
     lease_renew: Script,
     lease_claim: Script,
@@ -96,6 +99,8 @@ impl Scripts {
             broadcast: publishing(LEASES, include_str!("lua/broadcast.lua")),
             read: with(INBOX, include_str!("lua/read.lua")),
             forget: Script::new(include_str!("lua/forget.lua")),
+            end: publishing(INBOX, include_str!("lua/end.lua")),
+            purge: with(INBOX, include_str!("lua/purge.lua")),
             lease_open: with(LEASES, include_str!("lua/lease_open.lua")),
             lease_renew: with(LEASES, include_str!("lua/lease_renew.lua")),
             lease_claim: with(LEASES, include_str!("lua/lease_claim.lua")),

@@ -43,7 +43,7 @@ impl Redis {
     }
 
     /// The gateways whose lease is good now.
-    async fn alive(&self) -> Result<HashSet<GatewayId>, BackplaneError> {
+    pub(super) async fn alive(&self) -> Result<HashSet<GatewayId>, BackplaneError> {
         let key = self.inner.keys.leases();
         let (mut time, mut leases) = (Cmd::new(), Cmd::new());
         time.arg("TIME");

@@ -45,7 +45,8 @@ pub(super) async fn redis(gateways: u32) -> anyhow::Result<Running> {
             .env("HERALD_GATEWAY_ADMIN_LISTEN", admin.to_string())
             .env("HERALD_HANDSHAKE_RATE", UNBOUNDED)
             .env("HERALD_MAX_CONNECTING", UNBOUNDED)
-            .env("HERALD_CLIENT_AUTH", "insecure");
+            .env("HERALD_CLIENT_AUTH", "insecure")
+            .env("HERALD_SESSIONS_PER_USER", "100000");
         system.spawn("gateway", &spawn)?;
         addresses.push(address);
         admins.push(admin);

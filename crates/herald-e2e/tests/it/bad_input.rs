@@ -4,16 +4,14 @@
 mod raw_grpc;
 
 use bytes::Bytes;
-use herald_e2e::{Notifier, Sandbox};
+use herald_e2e::Sandbox;
 use herald_loadgen::{
-    Checker, CloseReason, Outgoing, SendError, Sender, Session, Transport,
-    checker::Start,
-    http::HttpClient,
-    sender::{HttpSender, http_error},
+    Checker, CloseReason, Outgoing, SendError, Session, Transport, checker::Start,
+    http::HttpClient, sender::http_error,
 };
 use herald_proto::api::{
-    self, BatchSendNoticesItem, BatchSendNoticesRequest, SendNoticeRequest,
-    batch_send_notices_result, send_notice_request::Payload,
+    BatchSendNoticesItem, BatchSendNoticesRequest, SendNoticeRequest, batch_send_notices_result,
+    send_notice_request::Payload,
 };
 use http::{Method, Response};
 use tonic::Code;
@@ -234,20 +232,6 @@ async fn a_batch_over_its_limits_is_refused_and_a_bad_item_spoils_no_other() {
 }
 
 #[tokio::test]
-async fn what_a_later_version_offers_is_refused_by_name() {
-    let sandbox = notifier().await;
-    let http = http(sandbox.notifier());
-    let request = api::DisconnectUserRequest { user_id: "alice".into(), ..Default::default() };
-    let error = api(sandbox.notifier()).disconnect_user(request).await.unwrap_err();
-    assert_eq!(error.code(), Code::Unimplemented);
-    assert!(error.message().contains("DisconnectUser"), "{error}");
-    let answer = http.post("/v1/users/alice:disconnect", "{}").await.unwrap();
-    let error = http_error(&answer);
-    assert_eq!((error.code, error.status), (Code::Unimplemented, Some(501)));
-    assert!(error.message.contains("DisconnectUser"), "{error}");
-}
-
-#[tokio::test]
 async fn malformed_protobuf_is_internal_with_a_decoding_text() {
     let sandbox = notifier().await;
     for method in ["SendNotice", "BatchSendNotices", "ListNotices", "BatchGetPresence"] {
@@ -355,11 +339,4 @@ async fn a_malformed_or_oversized_packet_closes_that_connection_alone() {
     send(&sandbox.notifier().grpc(), &checker, &Outgoing::new("alice", "1")).await;
     all_arrives(&checker, PATIENCE).await;
     assert!(neighbours.iter().all(|neighbour| !neighbour.has_ended()));
-}
-
-fn http(notifier: &Notifier) -> HttpSender {
-    match notifier.http() {
-        Sender::Http(sender) => sender,
-        Sender::Grpc(_) => unreachable!("it was asked for HTTP"),
-    }
 }

@@ -170,7 +170,7 @@ impl Jwt {
         if ends_at_ms.is_some_and(|ends| ends <= now_ms()) {
             return Err(AuthError::Expired);
         }
-        Ok(Identity { user, ends_at_ms })
+        Ok(Identity { user, ends_at_ms, issued_at_ms: ms("iat") })
     }
 }
 

@@ -90,11 +90,14 @@ pub enum AuthError {
     /// The webhook says so.
     #[error("the webhook does not accept the token")]
     Refused,
+    /// It was issued before the user's tokens were revoked, or does not say when it was (`iat`).
+    #[error("the token was revoked")]
+    Revoked,
 }
 
 impl AuthError {
     /// All codes, as clients see them.
-    pub const CODES: [&str; 13] = [
+    pub const CODES: [&str; 14] = [
         "token_missing",
         "token_too_large",
         "token_malformed",
@@ -108,6 +111,7 @@ impl AuthError {
         "token_audience",
         "token_user",
         "token_refused",
+        "token_revoked",
     ];
 
     /// The code in the client's `connect_error`, also a metric label.
@@ -127,6 +131,7 @@ impl AuthError {
             Self::Audience => "token_audience",
             Self::NoUser | Self::User(_) => "token_user",
             Self::Refused => "token_refused",
+            Self::Revoked => "token_revoked",
         }
     }
 }
@@ -137,6 +142,9 @@ pub(crate) struct Identity {
     pub(crate) user: UserId,
     /// When it is not to be believed any more, in milliseconds since 1970.
     pub(crate) ends_at_ms: Option<u64>,
+    /// Since when it is known to be the user's, in milliseconds since 1970: when it was issued or,
+    /// if somebody was asked, when that was.
+    pub(crate) issued_at_ms: Option<u64>,
 }
 
 /// Why nobody is let in.
@@ -255,6 +263,7 @@ mod tests {
             AuthError::NoUser,
             AuthError::User(NameError::Empty),
             AuthError::Refused,
+            AuthError::Revoked,
         ];
         let codes: std::collections::HashSet<_> = errors.iter().map(AuthError::code).collect();
         assert_eq!(codes, AuthError::CODES.into());

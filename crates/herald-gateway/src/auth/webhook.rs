@@ -189,7 +189,7 @@ fn verdict(answer: &Answer) -> Result<Result<Identity, AuthError>, String> {
                 }
                 Some(_) => return Ok(Err(AuthError::Expired)),
             };
-            Ok(Ok(Identity { user, ends_at_ms }))
+            Ok(Ok(Identity { user, ends_at_ms, issued_at_ms: Some(now_ms()) }))
         }
         status => Err(format!("it answers {status}")),
     }

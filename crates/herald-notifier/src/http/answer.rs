@@ -268,6 +268,25 @@ impl From<&api::BroadcastResponse> for Broadcast {
     }
 }
 
+/// Answers DisconnectUser and PurgeUser.
+#[derive(Serialize)]
+pub(super) struct Ended {
+    closed: u32,
+    unknown: u32,
+}
+
+impl From<&api::DisconnectUserResponse> for Ended {
+    fn from(response: &api::DisconnectUserResponse) -> Self {
+        Self { closed: response.closed, unknown: response.unknown }
+    }
+}
+
+impl From<&api::PurgeUserResponse> for Ended {
+    fn from(response: &api::PurgeUserResponse) -> Self {
+        Self { closed: response.closed, unknown: response.unknown }
+    }
+}
+
 /// Answers BatchGetPresence.
 #[derive(Serialize)]
 pub(super) struct BatchGetPresence<'a> {

@@ -54,6 +54,53 @@ pub(super) fn presence(body: &Bytes) -> Result<api::BatchGetPresenceRequest, Err
     Ok(api::BatchGetPresenceRequest { user_ids: presence.user_ids.unwrap_or_default() })
 }
 
+/// Path and body of `POST /v1/users/{id}:disconnect`; `user_id` is decoded, `None` when it is not
+/// UTF-8.
+pub(super) fn disconnect(
+    user_id: Option<String>,
+    body: &Bytes,
+) -> Result<api::DisconnectUserRequest, Error> {
+    let user_id = text(user_id)?;
+    let Object(body): Object<DisconnectBody> = whole(body)?;
+    let DisconnectBody { session_ids, reason, revoke_tokens } = body;
+    Ok(api::DisconnectUserRequest {
+        user_id,
+        session_ids: session_ids.unwrap_or_default(),
+        reason: reason.unwrap_or_default(),
+        revoke_tokens: revoke_tokens.unwrap_or_default(),
+    })
+}
+
+/// Path and body of `POST /v1/users/{id}:purge`.
+pub(super) fn purge(user_id: Option<String>, body: &Bytes) -> Result<api::PurgeUserRequest, Error> {
+    let user_id = text(user_id)?;
+    let Object(PurgeBody { reason }) = whole(body)?;
+    Ok(api::PurgeUserRequest { user_id, reason: reason.unwrap_or_default() })
+}
+
+fn text(user_id: Option<String>) -> Result<String, Error> {
+    let mut violations = Violations::default();
+    if user_id.is_none() {
+        violations.add("userId", "must be UTF-8");
+    }
+    violations.finish()?;
+    Ok(user_id.unwrap_or_default())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct DisconnectBody {
+    session_ids: Option<Vec<String>>,
+    reason: Option<String>,
+    revoke_tokens: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PurgeBody {
+    reason: Option<String>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct NoticeBody<'a> {

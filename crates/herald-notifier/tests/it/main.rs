@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod callers;
+mod ending;
 mod figures;
 mod harness;
 mod inbox;

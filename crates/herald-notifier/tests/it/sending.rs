@@ -6,7 +6,7 @@ use herald_proto::api::{
     batch_send_notices_result::Result as ItemResult, send_notice_request::Payload,
 };
 use serde_json::json;
-use tonic::{Code, Request};
+use tonic::Request;
 
 use crate::harness::{Herald, connect, in_time, notice, user};
 
@@ -224,16 +224,5 @@ async fn a_valid_traceparent_goes_along_and_an_invalid_one_does_not() {
         let carried: Vec<_> =
             page.notices.iter().map(|kept| kept.notice.traceparent.as_deref()).collect();
         assert_eq!(carried, [Some(TRACEPARENT), None], "{id}");
-    }
-}
-
-#[tokio::test]
-async fn what_comes_later_is_refused_by_name_over_both() {
-    let herald = Herald::start().await;
-    let mut grpc = herald.notices().await;
-    let status = grpc.disconnect_user(herald_proto::api::DisconnectUserRequest::default()).await;
-    assert_eq!(status.unwrap_err().code(), Code::Unimplemented);
-    for path in ["/v1/users/alice:disconnect", "/v1/users/a%3Ab:disconnect"] {
-        assert_eq!(herald.post(path, "{}").await.status, 501, "{path}");
     }
 }

@@ -2,7 +2,8 @@
 --
 -- A user's keys, all under one hash tag:
 --   state     hash    e epoch · l last position · r its random part · f floor (highest position
---                     removed by any limit) · n notices kept · b bytes kept · o oldest position kept
+--                     removed by any limit) · n notices kept · b bytes kept · o oldest position kept;
+--                     without e there is no inbox, only what end.lua has left
 --   inbox     stream  id = position; n stored notice, r random part
 --   sessions  hash    session id -> 16 digits of the gateway id, then the stored session
 

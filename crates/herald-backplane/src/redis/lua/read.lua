@@ -4,7 +4,7 @@
 -- KEYS  1 state · 2 inbox · 3 sessions
 -- ARGV  1 deadline, ms of Redis' clock · 2 'start' or 'after' · 3 to 5 the cursor: epoch, position,
 --       random part · 6 notices in a page · 7 bytes in a page · 8 age kept, ms · 9 life of the state, s
---       10 epoch for a new state · 11 session id or '' · 12 session
+--       10 epoch for a new state · 11 session id or '' · 12 session · 13 the mark it was let in at
 -- gives { now, epoch, tip, tip's random, floor, gap or '', start, start's random, more,
 --         { position, random, stored notice, … } }, or { now } for a user without state
 
@@ -13,6 +13,13 @@ local refused = late(now, ARGV[1])
 if refused then return refused end
 
 local registers = ARGV[11] ~= ''
+if registers then
+  -- What end.lua has left.
+  local left = redis.call('HMGET', KEYS[1], 'm', 'x' .. ARGV[11])
+  if left[2] or (left[1] and tonumber(left[1]) > tonumber(ARGV[13])) then
+    return redis.error_reply('HERALDENDED the session was ended')
+  end
+end
 local s = load_state(KEYS[1])
 local changed = false
 if not s then

@@ -6,6 +6,7 @@ pub(crate) mod auditing;
 pub(crate) mod channels;
 pub(crate) mod cursors;
 pub(crate) mod dispatching;
+pub(crate) mod ending;
 pub(crate) mod expiry;
 pub(crate) mod leases;
 pub(crate) mod limits;
@@ -59,6 +60,13 @@ macro_rules! conformance {
                 who_does_not_listen_is_a_target_unheard,
                 user_ids_of_any_kind_do_not_mix,
                 many_users_at_once;
+            ending:
+                ended_sessions_are_told_of_and_refused_from_then_on,
+                who_was_let_in_since_registers,
+                named_sessions_end_alone,
+                old_tokens_are_refused_when_asked_for,
+                what_became_of_an_ended_session_is_known,
+                a_purge_leaves_nothing_but_what_keeps_sessions_out;
             expiry:
                 a_notice_expires_its_ttl_after_it_was_accepted,
                 reading_goes_over_what_has_expired,

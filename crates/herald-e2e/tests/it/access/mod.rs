@@ -1,4 +1,6 @@
 //! Who may: clients with their tokens.
 
 mod keys;
+mod kicked;
+mod secrets;
 mod tokens;

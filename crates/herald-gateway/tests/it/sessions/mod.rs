@@ -8,6 +8,7 @@ mod drain;
 mod endings;
 mod expiry;
 mod jwks;
+mod kicked;
 mod lease;
 mod outage;
 mod receipts;

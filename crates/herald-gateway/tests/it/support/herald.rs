@@ -31,6 +31,8 @@ pub(crate) fn options(changes: &[(&str, &str)]) -> GatewayOptions {
         ("HERALD_GATEWAY_ADMIN_LISTEN", "127.0.0.1:0"),
         // Tests come faster than clients do.
         ("HERALD_HANDSHAKE_RATE", "100000"),
+        // Many tests are about many sessions of one user.
+        ("HERALD_SESSIONS_PER_USER", "100000"),
     ];
     environment.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
     environment.extend(changes);
