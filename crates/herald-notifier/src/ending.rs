@@ -64,7 +64,7 @@ async fn end(
     let mut open: Vec<(SessionId, GatewayId)> =
         targets.iter().map(|target| (target.session.id, target.session.gateway)).collect();
     let mut ended = Ended::default();
-    let deadline = call.deadline().min(Instant::now() + PATIENCE);
+    let deadline = call.end_of_waits().min(Instant::now() + PATIENCE);
     let [mut pause, longest] = LOOKS;
     while !open.is_empty() && Instant::now() + pause < deadline {
         tokio::time::sleep(pause).await;
