@@ -65,7 +65,7 @@ async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
             return;
         };
         // Ended before, or while it was registered: what was written is taken back.
-        let Some((page, permit)) = fetched.filter(|_| !session.is_gone()) else {
+        let Some(Fetched { page, permit, pause }) = fetched.filter(|_| !session.is_gone()) else {
             context.depart(&session, "lost");
             return;
         };
@@ -74,7 +74,9 @@ async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
             let (context, user) = (Arc::clone(&context), session.user().clone());
             context.clone().spawn(ending::enforce_limit(context, user));
         }
-        drop((page, permit));
+        drop(page);
+        tokio::time::sleep(pause).await;
+        drop(permit);
         match emitted {
             Progress::Done(Next::Live) => return,
             Progress::Done(Next::Read) | Progress::More => {}
@@ -95,10 +97,20 @@ async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
     }
 }
 
+/// A page, and the place among those who read.
+struct Fetched<'c> {
+    page: Page,
+    permit: SemaphorePermit<'c>,
+    /// For how long the place stays taken after that. When all sessions are registered anew, that
+    /// has second place to live traffic: it pauses for as long as the backplane took.
+    pause: Duration,
+}
+
 /// The next page, as long as it takes; `None` once the session has ended.
-async fn fetch<'c>(context: &'c Context, session: &Session) -> Option<(Page, SemaphorePermit<'c>)> {
+async fn fetch<'c>(context: &'c Context, session: &Session) -> Option<Fetched<'c>> {
     let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
-    let permits = if session.is_new() { &context.registrations } else { &context.repairs };
+    let is_new = session.is_new();
+    let permits = if is_new { &context.registrations } else { &context.repairs };
     loop {
         let port = context.lease.held().await;
         let permit = permits.acquire().await.ok()?;
@@ -111,10 +123,13 @@ async fn fetch<'c>(context: &'c Context, session: &Session) -> Option<(Page, Sem
                 port.read(session.user(), request.since).await
             }
         };
+        let asked = Instant::now();
         let error = match context.call(call).await {
             Ok(page) => {
                 context.figures.reads_ok.increment(1);
-                return Some((page, permit));
+                let anew = request.register && !is_new;
+                let pause = if anew { asked.elapsed() } else { Duration::ZERO };
+                return Some(Fetched { page, permit, pause });
             }
             Err(error) => error,
         };

@@ -3,6 +3,7 @@
 use herald_backplane::{Backplane, BackplaneError, Health};
 use herald_proto::api::notice_service_server::SERVICE_NAME;
 use herald_service::{Condition, Readiness};
+use tokio::sync::watch;
 use tonic_health::{ServingStatus, server::HealthReporter};
 
 /// Keeps `condition` as the backplane's health is, for ever.
@@ -20,6 +21,21 @@ pub(crate) async fn follow_backplane(backplane: Backplane, condition: Condition)
         }
         if health.changed().await.is_err() {
             condition.set_not_ready("the backplane was closed");
+            return;
+        }
+    }
+}
+
+/// Keeps `condition` as the channel is on which receipts are heard, for ever.
+pub(crate) async fn follow_channel(mut channel: watch::Receiver<Health>, condition: Condition) {
+    loop {
+        let now = channel.borrow_and_update().clone();
+        match now {
+            Health::Ready => condition.set_ready(),
+            Health::Away(reason) => condition.set_not_ready(reason),
+        }
+        if channel.changed().await.is_err() {
+            // Nothing further is said of it: it stays as it is.
             return;
         }
     }

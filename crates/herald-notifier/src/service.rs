@@ -34,6 +34,7 @@ pub struct Notifier {
     backplane: Backplane,
     readiness: Readiness,
     backplane_ready: Condition,
+    hearing: Condition,
     accepting: Condition,
 }
 
@@ -54,7 +55,7 @@ pub enum RunError {
 }
 
 impl Notifier {
-    /// Binds the sockets, and declares the conditions `backplane` and `notifier` on `readiness`.
+    /// Binds the sockets, and declares the conditions `backplane`, `channel` and `notifier` on `readiness`.
     ///
     /// # Errors
     /// [`BindError`] when an address cannot be listened on.
@@ -64,11 +65,12 @@ impl Notifier {
         readiness: &Readiness,
     ) -> Result<Self, BindError> {
         let backplane_ready = readiness.condition("backplane");
+        let hearing = readiness.condition("channel");
         let accepting = readiness.condition("notifier");
         let grpc = bind(GRPC_LISTEN, options.grpc_listen).await?;
         let http = bind(HTTP_LISTEN, options.http_listen).await?;
         let readiness = readiness.clone();
-        Ok(Self { options, grpc, http, backplane, readiness, backplane_ready, accepting })
+        Ok(Self { options, grpc, http, backplane, readiness, backplane_ready, hearing, accepting })
     }
 
     /// Where gRPC is served, with the real port.
@@ -84,13 +86,15 @@ impl Notifier {
     }
 
     /// Serves until `shutdown` is requested; then says so to whoever looks, closes the door a second
-    /// later, lets the calls under way end within [`Options::drain_deadline`], and returns. The backplane may be away at any time,
-    /// at the start too: calls are then refused with UNAVAILABLE.
+    /// later, lets the calls under way end within [`Options::drain_deadline`], and returns. The
+    /// backplane may be away at any time, at the start too: calls are then refused with UNAVAILABLE.
     ///
     /// # Errors
     /// [`RunError`].
     pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
-        let Self { options, grpc, http, backplane, readiness, backplane_ready, accepting } = self;
+        let Self { options, grpc, http, backplane, readiness, .. } = self;
+        let (backplane_ready, hearing, accepting) =
+            (self.backplane_ready, self.hearing, self.accepting);
         metrics::describe();
         let hurry = options.drain_deadline / 2;
         let (hub, reports) =
@@ -113,8 +117,10 @@ impl Notifier {
 
         // Aborted when they are dropped, however it ends. Receipts are heard to the end.
         let mut listening = JoinSet::new();
+        let channel = reports.channel();
         listening.spawn(hub.run(reports));
         let mut background = JoinSet::new();
+        background.spawn(health::follow_channel(channel, hearing));
         background.spawn(reaper::run(backplane.notifier()));
         background.spawn(health::follow_backplane(backplane, backplane_ready));
         background.spawn(health::tell(readiness, reporter.clone()));

@@ -13,7 +13,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt as _, future::Fuse};
+use futures_util::{
+    FutureExt as _,
+    future::{Fuse, FusedFuture as _},
+};
 use redis::{Cmd, PushInfo, PushKind, Value, aio::MultiplexedConnection};
 use tokio::sync::{Notify, watch};
 
@@ -222,7 +225,8 @@ impl<L: Listener> Subscription<L> {
                 }
                 () = listener.closed() => return None,
             }
-            if suspect.swap(false, Ordering::AcqRel) {
+            // One at a time: one that waits for a silent server has to see it time out.
+            if probe.is_terminated() && suspect.swap(false, Ordering::AcqRel) {
                 let connection = connection.clone();
                 probe.set(self::probe(&redis, &channel, canary.next(), connection).fuse());
             }

@@ -94,3 +94,29 @@ async fn a_channel_that_falls_silent_is_noticed_and_healed_or_the_gateway_is_not
     }
     assert!(sessions.iter().all(|session| !session.has_ended()));
 }
+
+#[tokio::test]
+async fn a_notifier_that_hears_no_receipts_is_not_ready_and_accepts_notices() {
+    let mut sandbox = Sandbox::builder().gateways(1).prepare().unwrap();
+    let relay = Relay::start(sandbox.redis.address()).await.unwrap();
+    sandbox.redis.start().await.unwrap();
+    let through = format!("redis://{}/0", relay.address());
+    let env = vec![("HERALD_BACKPLANE".to_owned(), through)];
+    sandbox.add_notifier(NotifierOptions { env }).unwrap();
+    sandbox.gateways[0].start().await.unwrap();
+    sandbox.notifiers[0].start().await.unwrap();
+    let (checker, producer) = (Checker::new(), sandbox.notifier().grpc());
+    let session = follow(&checker, sandbox.gateways[0].session("alice"), Start::Now).await;
+
+    relay.silence_subscribers();
+    eventually("it is not ready", PATIENCE, async || {
+        let (status, body) = sandbox.notifier().admin("/ready").await.unwrap();
+        if status != StatusCode::OK && body.contains(r#""channel""#) { Ok(()) } else { Err(body) }
+    })
+    .await;
+    send(&producer, &checker, &Outgoing::new("alice", "1")).await;
+    all_arrives(&checker, PATIENCE).await;
+    relay.mend();
+    sandbox.notifiers[0].ready().await.unwrap();
+    assert!(!session.has_ended());
+}
