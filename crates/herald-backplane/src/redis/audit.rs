@@ -46,7 +46,7 @@ impl Redis {
             i64::try_from(millis(inner.options.inbox.memory) / 2).unwrap_or(i64::MAX);
         let mut first = 0;
         for some in sessions.chunks(SESSIONS_AT_ONCE) {
-            let answers = inner.servers.bulk(self.question(gateway, some)).await?;
+            let answers = inner.servers.read(self.question(gateway, some)).await?;
             audit.round_trips += 1;
             let [indexed, of_users @ ..] = &answers[..] else {
                 return Err(unexpected("an audit", "no answer"));

@@ -14,18 +14,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{
-    Cmd, PushInfo, PushKind, RedisError, RedisResult, Script, Value, aio::MultiplexedConnection,
-};
+use redis::{Cmd, PushInfo, PushKind, RedisError, Script, Value, aio::MultiplexedConnection};
 use tokio::{
     sync::{Notify, watch},
-    time::{MissedTickBehavior, interval_at, timeout},
+    time::{MissedTickBehavior, interval_at, timeout, timeout_at},
 };
 
 use super::{backoff::Backoff, clock::RedisClock, error::is_read_only, node::Node};
 use crate::{Health, figures};
 
 const PROBE_EVERY: Duration = Duration::from_millis(500);
+
+/// How long after its last connection a server may be taken for one that is there.
+const BRIEFLY: Duration = Duration::from_millis(250);
 
 /// Commands that may wait to be written to one connection.
 const WRITE_QUEUE: usize = 1_024;
@@ -73,6 +74,8 @@ pub(super) struct Shared {
     health: watch::Sender<Health>,
     /// Since when Redis answered without a break.
     healthy_since: Mutex<Option<Instant>>,
+    /// When the last lane was lost.
+    lost_at: Mutex<Option<Instant>>,
     connected: AtomicUsize,
 }
 
@@ -176,12 +179,21 @@ impl Shared {
             probe: Script::new("return redis.call('TIME')"),
             health: watch::Sender::new(Health::Away("not connected yet".into())),
             healthy_since: Mutex::new(None),
+            lost_at: Mutex::new(None),
             connected: AtomicUsize::new(0),
         }
     }
 
     pub(super) fn health(&self) -> watch::Receiver<Health> {
         self.health.subscribe()
+    }
+
+    /// Waits a moment for a connection, if all were lost just now: mostly they are made anew at once.
+    pub(super) async fn back_soon(&self, until: Instant) {
+        let Some(lost_at) = *lock(&self.lost_at) else { return };
+        let mut health = self.health.subscribe();
+        let back = health.wait_for(|health| *health == Health::Ready);
+        let _ = timeout_at(until.min(lost_at + BRIEFLY).into(), back).await;
     }
 
     /// Why there is no connection.
@@ -246,9 +258,12 @@ impl Shared {
         &self,
         connection: &mut MultiplexedConnection,
     ) -> Result<(), String> {
-        self.probe(connection).await?;
+        let (mut asked, mut role) = (connection.clone(), Cmd::new());
+        role.arg("ROLE");
+        let (probed, role) =
+            tokio::join!(self.probe(connection), role.query_async::<Vec<Value>>(&mut asked));
+        probed?;
         // `master`, or another word; what follows depends on it.
-        let role: RedisResult<Vec<Value>> = Cmd::new().arg("ROLE").query_async(connection).await;
         match role.as_deref().map(<[Value]>::first) {
             Ok(Some(Value::BulkString(role))) if role == b"master" => Ok(()),
             Ok(_) => Err("it is not a master".into()),
@@ -290,6 +305,7 @@ impl Shared {
         let left = self.connected.fetch_sub(1, Ordering::AcqRel) - 1;
         *lock(&self.healthy_since) = (left > 0).then(Instant::now);
         if left == 0 {
+            *lock(&self.lost_at) = Some(Instant::now());
             self.away(why);
         }
     }

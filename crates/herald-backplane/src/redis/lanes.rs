@@ -183,7 +183,12 @@ impl Lanes {
         until: Instant,
         call: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
     ) -> Result<T, Failed> {
-        let Some((lane, mut connection)) = self.pick() else {
+        let mut picked = self.pick();
+        if picked.is_none() {
+            self.shared.back_soon(until).await;
+            picked = self.pick();
+        }
+        let Some((lane, mut connection)) = picked else {
             return Err(Failed::Away(self.shared.why()));
         };
         match tokio::time::timeout_at(until.into(), call(&mut connection)).await {

@@ -27,7 +27,7 @@ impl Redis {
                 ask.arg("HGETALL").arg(&key);
                 (key, ask)
             });
-            let answers = inner.servers.bulk(ask.collect()).await?;
+            let answers = inner.servers.read(ask.collect()).await?;
             for (user, sessions) in users.iter().zip(answers) {
                 let sessions: Vec<(Vec<u8>, Vec<u8>)> = answer("presence", sessions)?;
                 let mut sessions = sessions
@@ -49,7 +49,7 @@ impl Redis {
         time.arg("TIME");
         leases.arg("HGETALL").arg(&key);
         let ask = vec![(key.clone(), time), (key, leases)];
-        let mut answers = self.inner.servers.bulk(ask).await?.into_iter();
+        let mut answers = self.inner.servers.read(ask).await?.into_iter();
         let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
         let (seconds, micros): (u64, u64) = answer("TIME", next())?;
         let leases: Vec<(String, String)> = answer("the leases", next())?;

@@ -165,6 +165,17 @@ impl Servers {
         }
     }
 
+    /// The same for commands that only read: where the connection broke they are asked once more.
+    pub(super) async fn read(
+        &self,
+        commands: Vec<(String, Cmd)>,
+    ) -> Result<Vec<RedisResult<Value>>, BackplaneError> {
+        match self.bulk(commands.clone()).await {
+            Err(BackplaneError::Unknown(_)) => self.bulk(commands).await,
+            answered => answered,
+        }
+    }
+
     /// Asks every master the same; each answer stands beside who gave it.
     pub(super) async fn everywhere(
         &self,
