@@ -152,6 +152,7 @@ fn each_rpc_has_its_own_request_and_response() {
         "ListNotices",
         "BatchGetPresence",
         "DisconnectUser",
+        "PurgeUser",
         "Broadcast",
     ];
     assert_eq!(seen, promised.map(str::to_owned).into());
