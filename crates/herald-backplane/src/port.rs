@@ -773,6 +773,24 @@ impl GatewayPort {
         }
     }
 
+    /// The sessions that stand under this lease, if they are more than `known`: what a
+    /// gateway has taken out may be back after a failover, and nobody else removes it
+    /// while the lease is good. Some may be told twice. Costs a round trip for each
+    /// 500 sessions, on no connection of the hot path, and one if there is nothing to
+    /// tell.
+    ///
+    /// # Errors
+    /// Retryable ones; nothing is changed.
+    pub async fn registered(
+        &self,
+        known: usize,
+    ) -> Result<Vec<(UserId, SessionId)>, BackplaneError> {
+        match self {
+            Self::Memory(gateway) => Ok(gateway.registered(known)),
+            Self::Redis(gateway) => gateway.registered(known).await,
+        }
+    }
+
     /// Hands reports to the notifiers that want them, and keeps those that are to be
     /// kept; in order, and with one round trip for all. A report that its notifier does
     /// not hear is lost, and counted in the answer.

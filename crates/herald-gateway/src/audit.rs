@@ -5,13 +5,16 @@
 //! doubt about the backplane, at the price of a few questions: what differs is repaired, session
 //! by session, and the others are left alone.
 //!
+//! The registry may also have too much: a failover brings back what was taken out right before it. So
+//! what stands under the lease and is no session here is removed.
+//!
 //! It runs beside live traffic and takes second place to it: one question at a time, on none of
 //! the connections of the hot path, with a pause after each at least as long as it took.
 
 use std::{sync::Arc, time::Duration};
 
 use herald_backplane::{BackplaneError, Believed, Finding, Health};
-use herald_core::Cursor;
+use herald_core::{Cursor, SessionId, UserId};
 use rand::RngExt as _;
 use tokio::{
     sync::{Notify, watch},
@@ -87,6 +90,28 @@ pub(crate) async fn run(context: &Arc<Context>, interval: Duration) {
             () = tokio::time::sleep(interval.mul_f64(share)) => Cause::Interval,
         };
         audit(context, cause).await;
+        remove_strangers(context).await;
+    }
+}
+
+/// Takes out of the registry what stands under this gateway's lease and is no session of it. What
+/// cannot be asked now is asked after the next audit.
+async fn remove_strangers(context: &Context) {
+    let Some(port) = context.lease.current() else { return };
+    // A session is here before it is registered, so what is not here by the time of the answer has
+    // ended, or never was.
+    let standing = match context.call(port.registered(context.sessions.len())).await {
+        Ok(standing) => standing,
+        Err(error) => return tracing::debug!(%error, "registry not searched for strangers"),
+    };
+    let is_stranger = |(user, id): &(UserId, SessionId)| context.sessions.find(user, *id).is_none();
+    let strangers = standing.into_iter().filter(is_stranger);
+    let removed =
+        strangers.filter(|(user, id)| context.departures.push_stranger(user.clone(), *id));
+    let count = removed.count();
+    if count > 0 {
+        context.figures.strangers.increment(count as u64);
+        tracing::info!(sessions = count, "sessions removed that are registered and not here");
     }
 }
 

@@ -34,6 +34,13 @@ impl Departures {
         self.wake.notify_one();
     }
 
+    /// What is no session here is to be removed, unless it is waiting to be; whether it was not.
+    pub(crate) fn push_stranger(&self, user: UserId, id: SessionId) -> bool {
+        let new = self.lock().insert(id, user).is_none();
+        self.wake.notify_one();
+        new
+    }
+
     /// Forgets them all.
     pub(crate) fn clear(&self) {
         self.lock().clear();

@@ -21,7 +21,7 @@
 //! | `herald_gateway_audits_total` | `cause` | audits of all sessions: `interval`, `channel` (it was interrupted, or dropped something), `backplane` (it was away) |
 //! | `herald_gateway_audits_failed_total` | | times that an audit's question was not answered, or with an error |
 //! | `herald_gateway_audited_sessions_total` | | sessions compared |
-//! | `herald_gateway_audit_findings_total` | `finding` | sessions that were `unregistered`, `behind` their inbox, or `unreadable` |
+//! | `herald_gateway_audit_findings_total` | `finding` | sessions that were `unregistered`, `behind` their inbox, or `unreadable`, and entries of the registry that were no session's (`stranger`) |
 //! | `herald_gateway_audit_seconds` | | how long an audit took |
 //! | `herald_gateway_audit_round_trips_total` | | times that audits asked the backplane and awaited it |
 //! | `herald_gateway_slow_closed_total` | | sessions whose transport was closed because it took nothing for too long |
@@ -62,6 +62,7 @@ pub(crate) struct Figures {
     pub(crate) audited: Counter,
     pub(crate) unregistered: Counter,
     pub(crate) behind: Counter,
+    pub(crate) strangers: Counter,
     pub(crate) unaudited: Counter,
     pub(crate) audit_seconds: Histogram,
     pub(crate) audit_round_trips: Counter,
@@ -103,6 +104,7 @@ impl Figures {
             audited: counter!("herald_gateway_audited_sessions_total"),
             unregistered: found("unregistered"),
             behind: found("behind"),
+            strangers: found("stranger"),
             unaudited: found("unreadable"),
             audit_seconds: histogram!("herald_gateway_audit_seconds"),
             audit_round_trips: counter!("herald_gateway_audit_round_trips_total"),

@@ -414,6 +414,14 @@ impl MemoryGateway {
         self.state().audit(self.id(), sessions, Now::read())
     }
 
+    /// See [`crate::GatewayPort::registered`].
+    #[must_use]
+    pub fn registered(&self, known: usize) -> Vec<(UserId, SessionId)> {
+        let state = self.state();
+        let lease = state.leases.get(self.id()).filter(|lease| lease.sessions.len() > known);
+        lease.map_or_else(Vec::new, |lease| lease.sessions.iter().cloned().collect())
+    }
+
     /// See [`crate::GatewayPort::release`].
     pub fn release(&self) {
         let id = self.id();

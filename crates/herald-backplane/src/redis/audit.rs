@@ -1,6 +1,6 @@
 //! Comparing what a gateway believes with what stands in Redis, in bulk.
 
-use herald_core::{Cursor, Epoch, GatewayId, Place};
+use herald_core::{Cursor, Epoch, GatewayId, Place, SessionId, UserId};
 use redis::{Cmd, FromRedisValue, RedisResult, Value};
 
 use super::{
@@ -8,6 +8,7 @@ use super::{
     error::{answer, unexpected},
     inbox::{parse, place},
     millis,
+    reap::indexed,
 };
 use crate::{Audit, BackplaneError, Believed, Finding};
 
@@ -90,6 +91,34 @@ impl Redis {
             first += some.len();
         }
         Ok(audit)
+    }
+
+    /// What stands in the index of the lease, if it is more than `known`.
+    pub(super) async fn registered(
+        &self,
+        gateway: GatewayId,
+        known: usize,
+    ) -> Result<Vec<(UserId, SessionId)>, BackplaneError> {
+        let index = self.inner.keys.lease_sessions(gateway);
+        let mut count = Cmd::new();
+        count.arg("HLEN").arg(&index);
+        if self.inner.servers.rare_command::<usize>(&index, count).await? <= known {
+            return Ok(Vec::new());
+        }
+        let (mut standing, mut cursor) = (Vec::new(), 0);
+        loop {
+            let mut scan = Cmd::new();
+            scan.arg("HSCAN").arg(&index).arg(cursor).arg("COUNT").arg(SESSIONS_AT_ONCE);
+            let (next, some): (u64, Vec<(String, String)>) =
+                self.inner.servers.rare_command(&index, scan).await?;
+            for entry in &some {
+                standing.push(indexed(entry)?);
+            }
+            if next == 0 {
+                return Ok(standing);
+            }
+            cursor = next;
+        }
     }
 
     fn question(&self, gateway: GatewayId, sessions: &[Believed]) -> Vec<(String, Cmd)> {

@@ -273,6 +273,13 @@ impl RedisGateway {
         &self.redis
     }
 
+    pub(crate) async fn registered(
+        &self,
+        known: usize,
+    ) -> Result<Vec<(UserId, SessionId)>, BackplaneError> {
+        self.redis.registered(self.id, known).await
+    }
+
     pub(crate) async fn report(&self, reports: &[Outgoing]) -> Result<Reported, BackplaneError> {
         self.redis.report(reports).await
     }

@@ -75,16 +75,7 @@ impl Redis {
             if some.is_empty() {
                 break;
             }
-            let sessions: Vec<(UserId, SessionId)> = some
-                .iter()
-                .map(|(session, user)| {
-                    let user = UserId::new(user)
-                        .map_err(|error| unexpected("a lease's sessions", error))?;
-                    let session =
-                        session.parse().map_err(|error| unexpected("a lease's sessions", error))?;
-                    Ok((user, session))
-                })
-                .collect::<Result<_, BackplaneError>>()?;
+            let sessions = some.iter().map(indexed).collect::<Result<Vec<_>, _>>()?;
             removed += self.forget(gateway, &sessions).await?;
         }
         let leases = self.inner.keys.leases();
@@ -140,4 +131,13 @@ impl Redis {
         };
         inner.servers.script(&key, &inner.scripts.forget, call).await
     }
+}
+
+/// An entry of a lease's index.
+pub(super) fn indexed(
+    (session, user): &(String, String),
+) -> Result<(UserId, SessionId), BackplaneError> {
+    let user = UserId::new(user).map_err(|error| unexpected("a lease's sessions", error))?;
+    let session = session.parse().map_err(|error| unexpected("a lease's sessions", error))?;
+    Ok((user, session))
 }

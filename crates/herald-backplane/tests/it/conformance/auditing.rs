@@ -1,6 +1,9 @@
 //! Comparing what gateways believe with what stands.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use herald_backplane::{Audit, BackplaneError, Believed, Finding, GatewayEvent, Since};
 use herald_core::{Cursor, Epoch, Place, Position, SessionRecord, UserId};
@@ -55,6 +58,28 @@ pub(crate) async fn an_audit_finds_who_is_not_registered_here(fixture: &Fixture)
     let audit = there.port.audit(&asked).await.unwrap();
     assert_eq!(sorted(&audit, &asked), (vec![0], vec![]));
     assert_eq!(here.port.audit(&[]).await.unwrap(), Audit::default());
+}
+
+pub(crate) async fn what_is_registered_under_a_lease_is_told_if_it_is_more_than_is_known(
+    fixture: &Fixture,
+) {
+    let (here, there) = (fixture.gateway("gw:1").await, fixture.gateway("gw:2").await);
+    let (alice, bob) = (user("alice"), user("{bob}"));
+    let standing = async |known| {
+        let standing = here.port.registered(known).await.unwrap();
+        standing.into_iter().collect::<BTreeSet<_>>()
+    };
+    assert_eq!(standing(0).await, BTreeSet::new());
+    connected(&there, &alice).await;
+    let mut expected = BTreeSet::new();
+    for user in [&alice, &alice, &bob] {
+        expected.insert((user.clone(), connected(&here, user).await.session));
+    }
+    assert_eq!(standing(2).await, expected);
+    assert_eq!(standing(3).await, BTreeSet::new(), "there is nothing that is not known");
+    let gone = expected.pop_first().unwrap();
+    here.port.disconnect(&[gone]).await.unwrap();
+    assert_eq!(standing(0).await, expected);
 }
 
 pub(crate) async fn an_audit_finds_who_is_not_at_the_tip(fixture: &Fixture) {

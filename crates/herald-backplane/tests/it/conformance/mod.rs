@@ -33,6 +33,7 @@ macro_rules! conformance {
         $crate::conformance::conformance! { @tests $fixture;
             auditing:
                 an_audit_finds_who_is_not_registered_here,
+                what_is_registered_under_a_lease_is_told_if_it_is_more_than_is_known,
                 an_audit_finds_who_is_not_at_the_tip,
                 an_audit_of_many_takes_few_round_trips,
                 who_is_connected_and_audited_is_not_forgotten,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use herald_backplane::Backplane;
-use herald_core::UserId;
+use herald_core::{SessionRecord, UserId};
 use serde_json::json;
 
 use crate::support::{
@@ -36,6 +36,19 @@ async fn on_redis(server: &RedisServer, changes: &[(&str, &str)]) -> Herald {
     Herald::on(backplane, options).await
 }
 
+/// Waits until so many sessions of alice are registered.
+async fn present(herald: &Herald, count: usize) -> Vec<SessionRecord> {
+    let sessions = async {
+        loop {
+            match herald.presence("alice").await {
+                sessions if sessions.len() == count => return sessions,
+                _ => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    soon("so many sessions", sessions).await
+}
+
 #[tokio::test]
 async fn a_registration_that_went_missing_is_written_again_and_nothing_is_missed() {
     let herald = Herald::with(&[SOMETIMES]).await;
@@ -63,15 +76,34 @@ async fn a_registration_removed_from_redis_is_written_again_within_the_interval(
     let (mut client, _) = Client::connect(herald.address, "alice").await;
     assert_eq!(server.ask(&format!("DEL {}", key("alice", "sessions"))), "1");
     let removed = Instant::now();
-    let back = async {
-        while herald.presence("alice").await.len() != 1 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    soon("registered again", back).await;
+    present(&herald, 1).await;
     println!("registered again after {:?}, audits at most 1 s apart", removed.elapsed());
     herald.send("alice", "1").await;
     client.expect([1], false).await;
+    herald.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_a_failover_brings_back_into_the_registry_is_removed_again() {
+    let server = RedisServer::reserve().start();
+    let herald = on_redis(&server, &[SOMETIMES]).await;
+    let (_stays, _) = Client::connect(herald.address, "alice").await;
+    let stays = present(&herald, 1).await;
+    let (leaves, _) = Client::connect(herald.address, "alice").await;
+    present(&herald, 2).await;
+    let registry = key("alice", "sessions");
+    let index = format!("herald:v1:lease:{}:sessions", stays[0].gateway);
+    for name in [&registry, &index] {
+        assert_eq!(server.ask(&format!("COPY {name} {name}:before")), "1");
+    }
+    drop(leaves);
+    assert_eq!(present(&herald, 1).await, stays);
+    // The new master knows nothing of it.
+    for name in [&registry, &index] {
+        assert_eq!(server.ask(&format!("RENAME {name}:before {name}")), "OK");
+    }
+    assert_eq!(present(&herald, 1).await, stays);
+    assert_eq!(server.ask(&format!("HLEN {index}")), "1");
     herald.stop().await.unwrap();
 }
 
