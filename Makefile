@@ -40,7 +40,8 @@ survival: ## restart and kill gateways under thousands of clients, and print how
 
 chaos: export HERALD_CHAOS_SEED = $(SEED)
 chaos: export HERALD_CHAOS_SECONDS = $(SECONDS)
-chaos: ## let everything go wrong under load, as a seed says (SECONDS=n, SEED=n; KILLS=yes: gateways are killed)
+chaos: export HERALD_CHAOS_REDIS = $(REDIS)
+chaos: ## let everything go wrong under load, as a seed says (SECONDS=n, SEED=n, REDIS=sentinel|cluster; KILLS=yes)
 	$(call full,chaos::full_$(if $(KILLS),gateways,whatever))
 
 chance: ## try delivery with a million random interleavings (CASES=n, SEED=n)

@@ -17,7 +17,7 @@ use tonic::Code;
 
 use super::journal::Journal;
 
-/// How long a notice with a key is tried.
+/// How long a notice with a key is tried. On a busy machine a whole plan may not be enough.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Longest pause before a retry, whatever the answer asks for.
@@ -126,7 +126,7 @@ impl Backend {
         }
     }
 
-    /// The last one: to be accepted, however long it takes.
+    /// The last one, with nothing in the way any more.
     pub(crate) async fn send_last(&mut self) {
         self.send(Way::Keyed, None, 20).await;
     }
@@ -165,8 +165,10 @@ impl Backend {
                 Err(error) => error,
             };
             unknown |= !is_refusal(&error);
-            if begin.elapsed() > PATIENCE || !error.is_retryable() {
+            if !error.is_retryable() {
                 self.journal.wrong_of(&self.user, Some(n), format!("gave up: {error}"));
+            }
+            if begin.elapsed() > PATIENCE || !error.is_retryable() {
                 return self.not_accepted(notice, unknown);
             }
             sleep(error.retry_after.unwrap_or(PAUSE).min(PAUSE)).await;

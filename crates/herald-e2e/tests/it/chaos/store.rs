@@ -39,14 +39,15 @@ impl Store {
         })
     }
 
-    /// A sandbox that uses them. What is accepted has to outlive a master.
+    /// A sandbox that uses them. What is accepted has to outlive a master, so all replicas have to
+    /// confirm it: a master that hung for a while has some until they hear of the new one.
     pub(crate) fn sandbox(&self) -> SandboxBuilder {
-        let url = match self {
+        let (url, replicas) = match self {
             Self::Single => return Sandbox::builder().persist(),
-            Self::Sentinel(sentinel) => sentinel.url(),
-            Self::Cluster(cluster) => cluster.url(),
+            Self::Sentinel(sentinel) => (sentinel.url(), "2"),
+            Self::Cluster(cluster) => (cluster.url(), "1"),
         };
-        Sandbox::builder().backplane(url).env("HERALD_REDIS_WAIT_REPLICAS", "1")
+        Sandbox::builder().backplane(url).env("HERALD_REDIS_WAIT_REPLICAS", replicas)
     }
 
     /// Plays what happens to it; `single` is the sandbox's own server.
