@@ -7,8 +7,9 @@ use std::{net::SocketAddr, time::Duration};
 use herald_backplane::BackplaneOptions;
 use herald_core::{ConnectionLimits, GatewayName, Namespace};
 use herald_service::{
-    backplane_options,
+    Tls, TlsVariables, backplane_options,
     config::{ByteSize, Reader},
+    tls_options,
 };
 
 use crate::{
@@ -101,6 +102,15 @@ impl GatewayOptions {
                 "https://app.example.com",
             )
             .default("*");
+        let tls = tls_options(
+            r,
+            &TlsVariables {
+                certificate: "HERALD_GATEWAY_TLS_CERT_FILE",
+                key: "HERALD_GATEWAY_TLS_KEY_FILE",
+                client_ca: None,
+            },
+            &[b"http/1.1"],
+        );
         let (auth, token_expiry_notice) = clients::read(r, listen);
         let limits = limits(r);
 
@@ -182,6 +192,7 @@ impl GatewayOptions {
             max_connections,
             // What engine and kernel together may take to find out that a peer never reads.
             user_timeout: ping_interval + ping_timeout,
+            tls: tls.as_ref().map(Tls::new),
             ..EdgeOptions::default()
         };
         Self {

@@ -142,6 +142,9 @@ impl Gateway {
                 body_timeout: BODY_TIMEOUT,
             },
         );
+        if let Some(tls) = options.edge.tls.clone() {
+            context.spawn(tls.keep_fresh());
+        }
         let edge = edge::serve(clients.listener, router, options.edge.clone())?;
         context.spawn(lease::watch_over(Arc::clone(&context), admission.clone(), conditions));
         let parts = Arc::clone(&context);

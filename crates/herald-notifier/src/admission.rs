@@ -8,6 +8,7 @@ use tokio::{
 };
 
 use crate::{
+    accept::Peer,
     call::Protocol,
     callers::{Caller, Callers},
     error::Error,
@@ -52,8 +53,9 @@ impl Admission {
         protocol: Protocol,
         callers: &Callers,
         authorization: Option<&[u8]>,
+        peer: Option<&Peer>,
     ) -> Result<Admitted, Error> {
-        let caller = callers.identify(protocol, authorization)?;
+        let caller = callers.identify(protocol, authorization, peer)?;
         Ok(Admitted { caller, permit: self.admit(protocol)? })
     }
 

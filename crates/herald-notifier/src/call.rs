@@ -162,7 +162,7 @@ impl Call {
         let code = result.as_ref().map_or_else(Error::code, |_| Code::Ok);
         span.record("code", code_name(code));
         metrics::call(rpc, protocol, code, self.started.elapsed());
-        metrics::caller(self.caller.name(), code);
+        metrics::caller(self.caller.label(), code);
         if let Err(error) = &result {
             tracing::debug!(parent: &span, code = code_name(code), %error, "call failed");
         }

@@ -1,7 +1,8 @@
 //! Who calls, and what they may.
 //!
 //! A caller shows an API key as `authorization: Bearer <key>`, over gRPC and HTTP alike. Keys have
-//! names and scopes, and stand in a file that is read again when it changes.
+//! names and scopes, and stand in a file that is read again when it changes. Or its connection has a
+//! certificate, which the file may give a name and scopes too.
 
 mod file;
 mod scope;
@@ -10,10 +11,12 @@ mod watch;
 use std::sync::Arc;
 
 use herald_core::{EventName, UserId};
+use herald_service::TlsOptions;
 
 pub use file::{ApiKeys, KeyRequest, NewKey, new_key};
 
 use crate::{
+    accept::Peer,
     call::{Protocol, Rpc},
     error::Error,
     metrics,
@@ -26,11 +29,10 @@ const MAX_KEY_BYTES: usize = 256;
 
 /// Knows callers.
 #[derive(Debug, Clone)]
-pub(crate) enum Callers {
-    /// Nobody is asked: whoever reaches the port may everything.
-    Anyone,
-    /// Who shows one of these keys.
-    Keys(Watched),
+pub(crate) struct Callers {
+    keys: Option<Watched>,
+    /// Clients' certificates are verified where they are shown.
+    certificates: bool,
 }
 
 /// Whoever calls.
@@ -40,25 +42,36 @@ pub(crate) struct Caller(Arc<Named>);
 #[derive(Debug)]
 struct Named {
     name: String,
+    /// The name in figures, of which there must not be any number.
+    label: String,
     scope: Scope,
 }
 
 impl Callers {
-    /// Knows those of a file, or without one anyone.
-    pub(crate) fn new(keys: Option<&ApiKeys>) -> Self {
-        keys.map_or(Self::Anyone, |keys| Self::Keys(Watched::new(keys)))
+    /// Knows those of a file and of certificates; if there is neither, anyone.
+    pub(crate) fn new(keys: Option<&ApiKeys>, tls: Option<&TlsOptions>) -> Self {
+        let certificates = tls.is_some_and(TlsOptions::knows_clients);
+        Self { keys: keys.map(Watched::new), certificates }
     }
 
-    /// Who shows this `authorization`.
+    /// Who shows this `authorization`, or else is at the other end.
     pub(crate) fn identify(
         &self,
         protocol: Protocol,
         authorization: Option<&[u8]>,
+        peer: Option<&Peer>,
     ) -> Result<Caller, Error> {
-        let identified = match self {
-            Self::Anyone => Ok(Caller::anyone()),
-            Self::Keys(watched) => key_of(authorization)
+        let names = peer.map(|peer| &*peer.names).unwrap_or_default();
+        let identified = match (&self.keys, authorization, names) {
+            (None, _, _) if !self.certificates => Ok(Caller::anyone()),
+            (Some(watched), None, [_, ..]) => {
+                let caller = watched.keys().certified(names);
+                caller.ok_or("the certificate is for no name that is known")
+            }
+            (Some(watched), ..) => key_of(authorization)
                 .and_then(|key| watched.keys().find(key).ok_or("the API key is not known")),
+            (None, _, [name, ..]) => Ok(Caller::certified(name)),
+            (None, _, []) => Err("a client certificate is needed, for a DNS name"),
         };
         identified.map_err(|reason| {
             metrics::refused(protocol.name(), "unauthenticated");
@@ -69,9 +82,8 @@ impl Callers {
 
     /// Reads the keys again whenever their file changes, for ever.
     pub(crate) async fn keep_fresh(self) {
-        match self {
-            Self::Anyone => {}
-            Self::Keys(watched) => watched.keep_fresh().await,
+        if let Some(watched) = self.keys {
+            watched.keep_fresh().await;
         }
     }
 }
@@ -97,8 +109,19 @@ impl Caller {
         Self::new(String::new(), scope)
     }
 
+    /// Who shows a certificate for this name, where no file says what it may: everything.
+    fn certified(name: &str) -> Self {
+        let (name, label) = (name.to_owned(), "certificate".to_owned());
+        Self(Arc::new(Named { name, label, scope: Scope::all() }))
+    }
+
     fn new(name: String, scope: Scope) -> Self {
-        Self(Arc::new(Named { name, scope }))
+        Self(Arc::new(Named { label: name.clone(), name, scope }))
+    }
+
+    /// The name in figures: one of the file's, or `certificate`.
+    pub(crate) fn label(&self) -> &str {
+        &self.0.label
     }
 
     /// The name; empty where callers are not told apart.

@@ -8,8 +8,9 @@ use std::{
 use herald_backplane::BackplaneOptions;
 use herald_core::limits;
 use herald_service::{
-    backplane_options,
+    TlsOptions, TlsVariables, backplane_options,
     config::{ByteSize, Reader},
+    tls_options,
 };
 
 use crate::callers::ApiKeys;
@@ -38,6 +39,8 @@ pub struct Options {
     pub http_listen: SocketAddr,
     /// The keys that callers have to show; without them nobody is asked.
     pub api_keys: Option<ApiKeys>,
+    /// Secures both; if it knows clients, they may call by their certificates.
+    pub tls: Option<TlsOptions>,
     /// Largest payload of a notice, in bytes of JSON text.
     pub payload_bytes: usize,
     /// Most items in a batch.
@@ -74,6 +77,7 @@ impl Default for Options {
             grpc_listen: any_port,
             http_listen: any_port,
             api_keys: None,
+            tls: None,
             payload_bytes: limits::PAYLOAD_BYTES,
             batch_items: limits::BATCH_ITEMS,
             batch_bytes: limits::BATCH_BYTES,
@@ -112,7 +116,17 @@ impl Options {
             .describe("PATH", "a file made with `herald api-key`", "")
             .unset_means("callers are not asked who they are")
             .optional();
-        let asked = allow_insecure || api_keys.is_some();
+        let tls = tls_options(
+            r,
+            &TlsVariables {
+                certificate: "HERALD_NOTIFIER_TLS_CERT_FILE",
+                key: "HERALD_NOTIFIER_TLS_KEY_FILE",
+                client_ca: Some("HERALD_NOTIFIER_TLS_CLIENT_CA_FILE"),
+            },
+            &[b"h2", b"http/1.1"],
+        );
+        let knows_clients = tls.as_ref().is_some_and(TlsOptions::knows_clients);
+        let asked = allow_insecure || api_keys.is_some() || knows_clients;
         r.check(&[GRPC_LISTEN, HTTP_LISTEN, ALLOW_INSECURE, API_KEYS_FILE], || {
             check_addresses([(GRPC_LISTEN, grpc_listen), (HTTP_LISTEN, http_listen)], asked)
         });
@@ -161,6 +175,7 @@ impl Options {
             grpc_listen,
             http_listen,
             api_keys,
+            tls,
             payload_bytes,
             batch_items,
             batch_bytes,

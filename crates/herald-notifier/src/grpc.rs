@@ -2,14 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::stream;
+use futures_util::{Stream, StreamExt as _, stream, stream::FuturesUnordered};
 use herald_proto::api::{
     self, FILE_DESCRIPTOR_SET, batch_send_notices_result,
     notice_service_server::{NoticeService, NoticeServiceServer},
 };
 use herald_service::Shutdown;
 use prost::Message as _;
-use tokio::net::TcpListener;
 use tonic::{
     Request, Response, Status,
     service::interceptor::InterceptedService,
@@ -18,7 +17,7 @@ use tonic::{
 use tonic_health::server::{HealthReporter, HealthService};
 
 use crate::{
-    accept::accept,
+    accept::{self, Door, Peer, accept, secure},
     admission::{Admission, Admitted},
     batch::{self, Done, Item},
     call::{Call, Context, Protocol, Rpc, grpc_timeout},
@@ -31,6 +30,9 @@ use crate::{
 /// is refused by its own limit.
 const ENVELOPE_BYTES: usize = 64 << 10;
 
+/// Connections that are being secured; further ones wait in the kernel.
+const SECURING: usize = 256;
+
 /// Calls on one connection; further ones wait in the client.
 const STREAMS_PER_CONNECTION: u32 = 1_024;
 
@@ -42,7 +44,7 @@ const LATE: Duration = Duration::from_secs(1);
 
 /// Serves until `shutdown`, then until the calls under way have ended.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    door: Door,
     context: Arc<Context>,
     admission: Admission,
     callers: Callers,
@@ -55,15 +57,13 @@ pub(crate) async fn serve(
     let admit = move |mut request: Request<()>| {
         let authorization = request.metadata().get("authorization");
         let authorization = authorization.map(|value| value.as_encoded_bytes());
-        let admitted = admission.let_in(Protocol::Grpc, &callers, authorization)?;
+        let peer = request.extensions().get::<Peer>();
+        let admitted = admission.let_in(Protocol::Grpc, &callers, authorization, peer)?;
         request.extensions_mut().insert(admitted);
         Ok(request)
     };
     let health = HealthService::from_health_reporter(health);
-    let incoming = stream::unfold(listener, async |listener| {
-        let stream = accept(&listener).await;
-        Some((Ok::<_, std::io::Error>(stream), listener))
-    });
+    let incoming = incoming(door);
     Server::builder()
         .timeout(options.call_deadline + LATE)
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
@@ -76,6 +76,27 @@ pub(crate) async fn serve(
         .add_service(InterceptedService::new(notices, admit))
         .serve_with_incoming_shutdown(incoming, shutdown.requested_owned())
         .await
+}
+
+/// The connections taken in, each once it is secured; none holds up the others.
+fn incoming(Door { listener, tls }: Door) -> impl Stream<Item = std::io::Result<accept::Stream>> {
+    stream::unfold((listener, FuturesUnordered::new()), move |(listener, mut securing)| {
+        let tls = tls.clone();
+        async move {
+            loop {
+                tokio::select! {
+                    stream = accept(&listener), if securing.len() < SECURING => {
+                        securing.push(secure(stream, tls.clone()));
+                    }
+                    Some(secured) = securing.next() => {
+                        if let Some(stream) = secured {
+                            return Some((Ok(stream), (listener, securing)));
+                        }
+                    }
+                }
+            }
+        }
+    })
 }
 
 /// A reflection service; clients know one of two versions of it.

@@ -18,6 +18,7 @@ use axum::{
 use http::{HeaderValue, Uri, header};
 
 use crate::{
+    accept::Peer,
     admission::{Admission, Admitted},
     batch,
     call::{Call, Context, Protocol, Rpc},
@@ -67,7 +68,8 @@ pub(crate) fn router(
 async fn admit(State(http): State<Http>, mut request: Request, next: Next) -> Response {
     let authorization = request.headers().get(header::AUTHORIZATION);
     let authorization = authorization.map(HeaderValue::as_bytes);
-    match http.admission.let_in(Protocol::Http, &http.callers, authorization) {
+    let peer = request.extensions().get::<Peer>();
+    match http.admission.let_in(Protocol::Http, &http.callers, authorization, peer) {
         Ok(admitted) => {
             request.extensions_mut().insert(admitted);
             next.run(request).await

@@ -5,12 +5,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use herald_backplane::{Backplane, BackplaneOptions};
 use herald_service::{
     AdminPort, BindError, Bound, Condition, DeadlineExceeded, Failure, Process, Readiness,
-    Shutdown, bind,
+    Shutdown, Tls, bind,
 };
 use tokio::task::JoinSet;
 use tonic_health::server::HealthReporter;
 
 use crate::{
+    accept::Door,
     admission::Admission,
     call::Context,
     callers::Callers,
@@ -126,13 +127,22 @@ impl Notifier {
         background.spawn(health::tell(readiness, reporter.clone()));
 
         let closing = Shutdown::new();
-        let callers = Callers::new(options.api_keys.as_ref());
+        let callers = Callers::new(options.api_keys.as_ref(), options.tls.as_ref());
+        let tls = options.tls.as_ref().map(Tls::new);
+        if let Some(tls) = tls.clone() {
+            background.spawn(tls.keep_fresh());
+        }
         background.spawn(callers.clone().keep_fresh());
         let router =
             http::router(Arc::clone(&context), admission.clone(), callers.clone(), &options);
-        let http = http::connection::serve(http.listener, router, options.head_timeout, &closing);
+        let http = http::connection::serve(
+            Door { listener: http.listener, tls: tls.clone() },
+            router,
+            options.head_timeout,
+            &closing,
+        );
         let grpc = grpc::serve(
-            grpc.listener,
+            Door { listener: grpc.listener, tls },
             context,
             admission.clone(),
             callers,

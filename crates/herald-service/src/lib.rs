@@ -8,6 +8,7 @@
 //! | [`telemetry`] | logs, OTLP export, `traceparent` passed on |
 //! | [`MetricsHandle`], [`Readiness`], [`AdminPort`] | `/metrics`, `/ready`, `/live` |
 //! | [`backplane_options`] | the options that all services share |
+//! | [`Tls`] | TLS of a listener, its files read again when they change |
 //! | [`Shutdown`], [`bind`], [`Exit`] | ending in time, sockets bound first, exit codes |
 //!
 //! Nothing here reads the process's environment or arguments by itself, and a service never needs
@@ -80,6 +81,7 @@ mod readiness;
 mod shutdown;
 pub mod signals;
 pub mod telemetry;
+mod tls;
 
 pub use admin::{AdminPort, router as admin_router};
 pub use backplane::backplane_options;
@@ -91,3 +93,4 @@ pub use metrics::{ForeignRecorder, MetricsHandle};
 pub use program::{Action, Program};
 pub use readiness::{Condition, Readiness, Reason, Report};
 pub use shutdown::{DeadlineExceeded, Shutdown, within};
+pub use tls::{Tls, TlsOptions, TlsStream, TlsVariables, tls_options};

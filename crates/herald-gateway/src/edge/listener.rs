@@ -8,7 +8,12 @@ use std::{
 };
 
 use axum::{Router, body::Body};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use herald_service::Tls;
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{HttpService, service_fn},
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::{
@@ -41,6 +46,8 @@ pub struct EdgeOptions {
     /// ends the connection (`TCP_USER_TIMEOUT`, Linux only). At most ping interval + ping
     /// time-out: it is the only thing that ends a session whose peer never reads.
     pub user_timeout: Duration,
+    /// Secures the connections; without it they are plain.
+    pub tls: Option<Tls>,
 }
 
 impl Default for EdgeOptions {
@@ -50,6 +57,7 @@ impl Default for EdgeOptions {
             head_timeout: Duration::from_secs(30),
             max_head_bytes: 16 * 1024,
             user_timeout: Duration::from_secs(45),
+            tls: None,
         }
     }
 }
@@ -85,6 +93,7 @@ pub fn serve(
         router,
         http,
         user_timeout: options.user_timeout,
+        tls: options.tls,
         max_connections: options.max_connections,
         connections: handle.connections.clone(),
         stop: handle.stop.clone(),
@@ -160,6 +169,7 @@ struct Acceptor {
     router: Router,
     http: http1::Builder,
     user_timeout: Duration,
+    tls: Option<Tls>,
     max_connections: usize,
     connections: ConnectionSet,
     stop: CancellationToken,
@@ -241,23 +251,45 @@ impl Acceptor {
             request.extensions_mut().insert(peer.clone());
             router.clone().oneshot(request)
         });
-        let connection = self.http.serve_connection(TokioIo::new(stream), service).with_upgrades();
-        let stop = self.stop.clone();
+        let (http, tls, stop) = (self.http.clone(), self.tls.clone(), self.stop.clone());
         async move {
-            let mut connection = std::pin::pin!(connection);
-            let result = tokio::select! {
-                result = connection.as_mut() => result,
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+            let Some(tls) = tls else {
+                return converse(http.serve_connection(TokioIo::new(stream), service), stop).await;
+            };
+            // On the heap: plain connections must not pay for its size.
+            let secured = async move {
+                match tls.accept(stream).await {
+                    Ok(stream) => {
+                        converse(http.serve_connection(TokioIo::new(stream), service), stop).await;
+                    }
+                    Err(error) => debug!(%error, "no TLS handshake"),
                 }
             };
-            if let Err(error) = result {
-                debug!(%error, "connection ended");
-            }
+            Box::pin(secured).await;
         }
     }
 }
+
+/// Serves a connection to its end; the listener's end is the end of the request under way.
+async fn converse<I, S>(connection: http1::Connection<I, S>, stop: CancellationToken)
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    S: HttpService<Incoming, ResBody = Body, Error: Into<BoxError>>,
+{
+    let mut connection = std::pin::pin!(connection.with_upgrades());
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        debug!(%error, "connection ended");
+    }
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Refusals answered at a time.
 const MAX_REFUSALS: usize = 256;

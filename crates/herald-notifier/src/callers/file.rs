@@ -11,9 +11,11 @@
 //! ```
 //!
 //! `rpcs` names rpcs, or is `["*"]`. `users` are beginnings of user ids, `events` names of events;
-//! without them all are meant. A key has 256 random bits, so a plain hash keeps it.
+//! without them all are meant. `certificates`, beside or in place of `hashes`, are DNS names that a
+//! client's certificate is for. A key has 256 random bits, so a plain hash keeps it.
 
 use std::{
+    collections::{HashMap, HashSet},
     io::Read as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -82,7 +84,11 @@ pub(super) fn read(path: &Path) -> Result<String, String> {
 
 /// The keys of a file.
 #[derive(Debug)]
-pub(super) struct Keys(Vec<(Hash, Caller)>);
+pub(super) struct Keys {
+    hashes: Vec<(Hash, Caller)>,
+    /// By the DNS name of a certificate.
+    certificates: HashMap<String, Caller>,
+}
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,7 +100,10 @@ struct Document {
 #[serde(deny_unknown_fields)]
 struct Entry {
     name: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     hashes: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    certificates: Vec<String>,
     rpcs: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     users: Option<Vec<String>>,
@@ -109,24 +118,29 @@ impl Keys {
         if document.keys.len() > MAX_KEYS {
             return Err(format!("has {} keys, more than {MAX_KEYS}", document.keys.len()));
         }
-        let mut names = std::collections::HashSet::new();
-        let mut keys = Vec::new();
+        let mut names = HashSet::new();
+        let (mut hashes, mut certificates) = (Vec::new(), HashMap::new());
         for entry in document.keys {
             if !names.insert(entry.name.clone()) {
                 return Err(format!("has the key {:?} twice", entry.name));
             }
             let at = |wrong: String| format!("has a key {:?} that is wrong: {wrong}", entry.name);
-            let (caller, hashes) = entry.check().map_err(at)?;
-            keys.extend(hashes.into_iter().map(|hash| (hash, caller.clone())));
+            let (caller, own) = entry.check().map_err(at)?;
+            hashes.extend(own.into_iter().map(|hash| (hash, caller.clone())));
+            for name in &entry.certificates {
+                if certificates.insert(name.clone(), caller.clone()).is_some() {
+                    return Err(format!("has the certificate {name:?} twice"));
+                }
+            }
         }
-        Ok(Self(keys))
+        Ok(Self { hashes, certificates })
     }
 
     /// Whose key it is. All are compared, each in constant time.
     pub(super) fn find(&self, key: &[u8]) -> Option<Caller> {
         let hash: Hash = Sha256::digest(key).into();
         let mut found = None;
-        for (known, caller) in &self.0 {
+        for (known, caller) in &self.hashes {
             if bool::from(known.ct_eq(&hash)) {
                 found = Some(caller);
             }
@@ -134,16 +148,24 @@ impl Keys {
         found.cloned()
     }
 
+    /// Whose certificate it is that is for these names.
+    pub(super) fn certified(&self, names: &[String]) -> Option<Caller> {
+        names.iter().find_map(|name| self.certificates.get(name)).cloned()
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.hashes.len() + self.certificates.len()
     }
 }
 
 impl Entry {
     fn check(&self) -> Result<(Caller, Vec<Hash>), String> {
         check_name(&self.name)?;
-        if self.hashes.is_empty() || self.hashes.len() > MAX_HASHES {
-            return Err(format!("`hashes` must have 1 to {MAX_HASHES}"));
+        if self.hashes.len() > MAX_HASHES || self.certificates.len() > MAX_HASHES {
+            return Err(format!("`hashes` and `certificates` must have at most {MAX_HASHES}"));
+        }
+        if self.hashes.is_empty() && self.certificates.is_empty() {
+            return Err("it has neither `hashes` nor `certificates`".into());
         }
         let hashes = self.hashes.iter().map(|hash| parse_hash(hash));
         let hashes = hashes.collect::<Option<Vec<_>>>();
@@ -250,6 +272,7 @@ pub fn new_key(request: KeyRequest) -> Result<NewKey, String> {
     let entry = Entry {
         name: request.name,
         hashes: vec![format!("{HASH_PREFIX}{digits}")],
+        certificates: Vec::new(),
         rpcs: request.rpcs,
         users: some(request.users),
         events: some(request.events),
@@ -323,6 +346,13 @@ mod tests {
             (entry("$").replace("\"*\"", ""), "`rpcs` is empty"),
             (entry("$").replace("\"*\"", "\"Send\""), "\"Send\" is no rpc"),
             (entry("$").replace("\"*\"", "\"*\", \"SendNotice\""), "\"*\" is no rpc"),
+            (
+                entry("$")
+                    .replace("hashes", "certificates")
+                    .replace("[\"sha", "[\"a\", \"a\", \"sha"),
+                "twice",
+            ),
+            (entry(r#""name": "a", "rpcs": ["*"]"#), "neither `hashes` nor `certificates`"),
             (entry(r#"$, "users": []"#), "`users` is empty"),
             (entry(r#"$, "users": [""]"#), "is empty, which would allow all"),
             (entry(r#"$, "events": ["herald:x"]"#), "the event \"herald:x\""),

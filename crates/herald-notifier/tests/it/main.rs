@@ -16,4 +16,5 @@ mod receipts;
 mod retries;
 mod sending;
 mod standard;
+mod tls;
 mod volatile;

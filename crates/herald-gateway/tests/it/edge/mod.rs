@@ -6,3 +6,4 @@ mod closing;
 mod facts;
 mod listener;
 mod memory;
+mod tls;

@@ -63,6 +63,15 @@ impl Herald {
         Self::launch(backplane, options).await.ready().await
     }
 
+    /// A gateway whose clients have to speak TLS.
+    pub(crate) async fn secured(changes: &[(&str, &str)]) -> Self {
+        let options = options(changes);
+        let backplane = Backplane::open(&options.backplane).unwrap();
+        let this = Self::launch(backplane, options).await;
+        soon("ready", this.process.readiness.until_ready()).await;
+        this
+    }
+
     /// A gateway that has so long for ending.
     pub(crate) async fn with_grace(changes: &[(&str, &str)], grace: Duration) -> Self {
         let options = options(changes);
