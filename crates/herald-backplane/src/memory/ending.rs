@@ -24,8 +24,10 @@ impl Endings {
     }
 
     fn leave(&mut self, ending: &Ending, now_ms: u64) -> Mark {
-        // Grows also if the clock stands.
-        let mark = Mark(now_ms.max(self.mark.0 + 1));
+        // Grows also if the clock stands; over the marks of single sessions too, so that it is known
+        // which of these are the oldest.
+        let last = self.sessions.values().copied().max().unwrap_or_default().max(self.mark);
+        let mark = Mark(now_ms.max(last.0 + 1));
         match &ending.sessions {
             None => self.mark = mark,
             Some(sessions) => {
