@@ -42,13 +42,26 @@ pub(crate) struct TestGateway {
 }
 
 /// Options of a [`TestGateway`].
-#[derive(Default)]
 pub(crate) struct Setup {
     pub(crate) engine: EngineOptions,
     pub(crate) edge: EdgeOptions,
     pub(crate) origins: Origins,
     pub(crate) admission: AdmissionOptions,
     pub(crate) body_timeout: Option<Duration>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        // Tests come faster than clients do.
+        let rate = HandshakeRate::at_most(100_000);
+        Self {
+            engine: EngineOptions::default(),
+            edge: EdgeOptions::default(),
+            origins: Origins::default(),
+            admission: AdmissionOptions { rate, ..AdmissionOptions::default() },
+            body_timeout: None,
+        }
+    }
 }
 
 impl TestGateway {
