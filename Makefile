@@ -21,7 +21,7 @@ test: ## install what the tests need, then lint, build and test everything
 # binaries as they are shipped.
 define full
 	@scripts/setup.sh test
-	@cargo build --release --locked --package herald-gateway --package herald-notifier --bins
+	@cargo build --release --locked --package herald-gateway --package herald-notifier --package herald-loadgen --bins
 	@cargo test --release --locked --package herald-e2e --test it -- \
 		--ignored --nocapture --test-threads 1 $(1)
 endef
