@@ -75,7 +75,10 @@ async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
             context.clone().spawn(ending::enforce_limit(context, user));
         }
         drop(page);
-        tokio::time::sleep(pause).await;
+        // Even a sleep of nothing lasts until the timer's next tick, and would hold the permit.
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
         drop(permit);
         match emitted {
             Progress::Done(Next::Live) => return,

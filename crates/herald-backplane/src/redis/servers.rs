@@ -146,7 +146,7 @@ impl Servers {
     }
 
     /// Runs any number of commands, each of the key beside it, and gives the answer of each. Costs
-    /// the time of one round trip, on no connection of the hot path.
+    /// the time of one round trip and of the pool's look at its connection, none of the hot path's.
     pub(super) async fn bulk(
         &self,
         commands: Vec<(String, Cmd)>,
