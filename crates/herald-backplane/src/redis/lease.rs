@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    Redis, channel::Channel, error::unexpected, eval, millis, reap::CLAIM,
+    Redis, channel::Channel, error::unexpected, eval, index::Index, millis, reap::CLAIM,
     subscription::Subscription,
 };
 use crate::{
@@ -35,9 +35,10 @@ const RENEW_AGAIN: Duration = Duration::from_millis(250);
 pub struct RedisGateway {
     redis: Redis,
     id: GatewayId,
+    index: Index,
     lost: Arc<AtomicBool>,
     stop: CancellationToken,
-    /// Ends renewal and subscription when the last clone goes.
+    /// Ends renewal, index and subscription when the last clone goes.
     _guard: Arc<DropGuard>,
 }
 
@@ -69,7 +70,8 @@ impl Redis {
         let lost = Arc::new(AtomicBool::new(false));
         let renewal = renew(self.clone(), id, Arc::clone(&lost), events, stop.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(renewal));
-        let gateway = RedisGateway { redis: self.clone(), id, lost, stop, _guard: guard };
+        let index = Index::open(self.clone(), id, stop.clone());
+        let gateway = RedisGateway { redis: self.clone(), id, index, lost, stop, _guard: guard };
         Ok((gateway, GatewayEvents::new(receiver, self.clock(), health)))
     }
 
@@ -234,7 +236,7 @@ impl RedisGateway {
         // Both at once. Should only one succeed, the caller hears of the failure and
         // tries again or disconnects; an index entry too many is harmless.
         let (indexed, page) = tokio::join!(
-            self.index(user, session.id),
+            self.index.enter(user, session.id),
             self.redis.read_and_register(user, since, u32::MAX, Some((session.id, &value, mark))),
         );
         indexed?;
@@ -244,14 +246,6 @@ impl RedisGateway {
             return Err(BackplaneError::LeaseLost(self.id));
         }
         page
-    }
-
-    /// Notes where a reaper of this lease finds the session.
-    async fn index(&self, user: &UserId, session: SessionId) -> Result<(), BackplaneError> {
-        let index = self.redis.inner.keys.lease_sessions(self.id);
-        let mut set = Cmd::new();
-        set.arg("HSET").arg(&index).arg(session.to_string()).arg(user.as_str());
-        self.redis.inner.servers.command(&index, set).await
     }
 
     pub(crate) async fn disconnect(

@@ -18,6 +18,7 @@ mod dispatch;
 mod ending;
 mod error;
 mod inbox;
+mod index;
 mod keys;
 mod lane;
 mod lanes;
