@@ -29,6 +29,6 @@ pub use crate::{
     follow::Follower,
     options::{SessionOptions, TokenIn, Transport},
     returning::{Habits, Returning, Turnout},
-    sender::{Accepted, Outgoing, SendError, Sender},
+    sender::{Accepted, Outgoing, Receipt, SendError, Sender, WaitFor},
     session::Session,
 };

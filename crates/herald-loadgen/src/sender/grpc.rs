@@ -5,7 +5,8 @@ use std::{error::Error as _, net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use herald_proto::api::{
     BatchSendNoticesItem, BatchSendNoticesRequest, SendNoticeRequest, SendNoticeResponse,
-    batch_send_notices_result, notice_service_client::NoticeServiceClient, send_notice_request,
+    SessionOutcome, batch_send_notices_result, notice_service_client::NoticeServiceClient,
+    send_notice_request,
 };
 use tonic::{
     Code, Request, Status,
@@ -13,7 +14,7 @@ use tonic::{
 };
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{Accepted, Outgoing, SendError};
+use super::{Accepted, Outgoing, Receipt, SendError, WaitFor};
 
 /// A producer over gRPC, on one HTTP/2 connection.
 #[derive(Debug, Clone)]
@@ -83,21 +84,31 @@ fn request(notice: &Outgoing) -> SendNoticeRequest {
         event: notice.event.clone(),
         payload: Some(send_notice_request::Payload::Json(Bytes::from(notice.payload.clone()))),
         volatile: notice.volatile,
-        ttl: notice.ttl.map(|ttl| prost_types::Duration {
-            seconds: i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX),
-            nanos: i32::try_from(ttl.subsec_nanos()).unwrap_or(0),
-        }),
+        ttl: notice.ttl.map(duration),
         idempotency_key: notice.idempotency_key.clone(),
-        ..SendNoticeRequest::default()
+        wait_for: notice.wait.map_or(WaitFor::Unspecified, |(what, _)| what).into(),
+        wait_timeout: notice.wait.map(|(_, time)| duration(time)),
+    }
+}
+
+fn duration(time: Duration) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(time.subsec_nanos()).unwrap_or(0),
     }
 }
 
 fn accepted(answer: SendNoticeResponse) -> Accepted {
     let outcome = answer.outcome().as_str_name();
+    let receipt = |session: SessionOutcome| {
+        let state = session.state().as_str_name();
+        Receipt::new(session.session_id, state)
+    };
     Accepted {
         outcome: outcome.strip_prefix("OUTCOME_").unwrap_or(outcome).to_owned(),
         duplicate: answer.duplicate,
-        sessions: answer.sessions.len(),
+        wait_satisfied: answer.wait_satisfied,
+        sessions: answer.sessions.into_iter().map(receipt).collect(),
         notice_id: answer.notice_id,
     }
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tonic::Code;
 
-use super::{Accepted, Outgoing, SendError};
+use super::{Accepted, Outgoing, Receipt, SendError};
 use crate::http::HttpClient;
 
 /// A producer over HTTP, with as many kept connections as there were calls at once.
@@ -104,6 +104,10 @@ struct Body<'a> {
     ttl: Option<String>,
     #[serde(skip_serializing_if = "str::is_empty")]
     idempotency_key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait_for: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait_timeout: Option<String>,
 }
 
 impl<'a> Body<'a> {
@@ -114,10 +118,17 @@ impl<'a> Body<'a> {
             data: serde_json::from_str(&notice.payload)
                 .map_err(|e| SendError::local(Code::InvalidArgument, e))?,
             volatile: notice.volatile,
-            ttl: notice.ttl.map(|ttl| format!("{}s", ttl.as_secs_f64())),
+            ttl: notice.ttl.map(seconds),
             idempotency_key: &notice.idempotency_key,
+            wait_for: notice.wait.map(|(what, _)| what.as_str_name()),
+            wait_timeout: notice.wait.map(|(_, time)| seconds(time)),
         })
     }
+}
+
+/// A duration as protobuf's JSON has it: with at most nine digits of a fraction.
+fn seconds(time: Duration) -> String {
+    format!("{}.{:09}s", time.as_secs(), time.subsec_nanos())
 }
 
 #[derive(Deserialize)]
@@ -129,7 +140,17 @@ struct SendAnswer {
     #[serde(default)]
     outcome: String,
     #[serde(default)]
-    sessions: Vec<Box<RawValue>>,
+    wait_satisfied: bool,
+    #[serde(default)]
+    sessions: Vec<SessionAnswer>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SessionAnswer {
+    session_id: String,
+    #[serde(default)]
+    state: String,
 }
 
 impl From<SendAnswer> for Accepted {
@@ -139,7 +160,12 @@ impl From<SendAnswer> for Accepted {
             outcome: outcome.to_owned(),
             notice_id: answer.notice_id,
             duplicate: answer.duplicate,
-            sessions: answer.sessions.len(),
+            wait_satisfied: answer.wait_satisfied,
+            sessions: answer
+                .sessions
+                .into_iter()
+                .map(|session| Receipt::new(session.session_id, &session.state))
+                .collect(),
         }
     }
 }
@@ -226,7 +252,10 @@ mod tests {
             ..Outgoing::new("alice", r#"{ "n":9007199254740993 }"#)
         };
         let text = String::from_utf8(json(&Body::new(&notice).unwrap()).unwrap()).unwrap();
-        assert_eq!(text, r#"{"userId":"alice","data":{ "n":9007199254740993 },"ttl":"1.5s"}"#);
+        assert_eq!(
+            text,
+            r#"{"userId":"alice","data":{ "n":9007199254740993 },"ttl":"1.500000000s"}"#
+        );
     }
 
     #[test]

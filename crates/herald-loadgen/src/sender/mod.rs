@@ -7,6 +7,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use tonic::Code;
 
+pub use herald_proto::api::WaitFor;
+
 pub use self::{
     grpc::GrpcSender,
     http::{HttpSender, http_error},
@@ -27,6 +29,8 @@ pub struct Outgoing {
     pub ttl: Option<Duration>,
     /// The key that makes a retry safe; empty means none.
     pub idempotency_key: String,
+    /// What the answer waits for besides the acceptance, and for how long.
+    pub wait: Option<(WaitFor, Duration)>,
 }
 
 impl Outgoing {
@@ -45,8 +49,26 @@ pub struct Accepted {
     pub duplicate: bool,
     /// The outcome's name without its prefix, such as `OFFLINE`.
     pub outcome: String,
-    /// How many sessions it was meant for.
-    pub sessions: usize,
+    /// Whether that was seen which the answer was to wait for.
+    pub wait_satisfied: bool,
+    /// The sessions that it was meant for.
+    pub sessions: Vec<Receipt>,
+}
+
+/// What the notifier says of a notice's way to one session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// The session's id.
+    pub session: String,
+    /// The state's name without its prefix, such as `ACKED`.
+    pub state: String,
+}
+
+impl Receipt {
+    fn new(session: String, state: &str) -> Self {
+        let state = state.strip_prefix("SESSION_STATE_").unwrap_or(state);
+        Self { session, state: state.to_owned() }
+    }
 }
 
 /// Why a notice was not accepted, or is not known to be.

@@ -13,7 +13,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{journal::Journal, senders::Payload};
+use super::{journal::Journal, receipts::Receipts, senders::Payload};
 
 /// How long a handshake may take, and `herald:ready` after it.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -79,6 +79,9 @@ pub(crate) struct Client {
     pub(crate) transport: Transport,
     pub(crate) reader: Reader,
     pub(crate) journal: Journal,
+    pub(crate) receipts: Receipts,
+    /// Whether it acknowledges what it is asked to.
+    pub(crate) acknowledges: bool,
     pub(crate) troubles: mpsc::Receiver<Trouble>,
     pub(crate) dice: StdRng,
     pub(crate) figures: Figures,
@@ -176,7 +179,7 @@ impl Client {
                         }
                         break reason.to_string();
                     }
-                    Some(event) => self.take(event, &mut life),
+                    Some(event) => self.take(event, &mut life).await,
                     None => break "its task has ended".to_owned(),
                 },
             }
@@ -190,7 +193,7 @@ impl Client {
         life.ready
     }
 
-    fn take(&mut self, event: Event, life: &mut Life) {
+    async fn take(&mut self, event: Event, life: &mut Life) {
         match event {
             Event::Ready(ready) => {
                 if life.ready {
@@ -216,6 +219,7 @@ impl Client {
                     self.wrong("given a notice before herald:ready");
                 }
                 self.receive(&notice, life);
+                self.acknowledge(&notice, life).await;
             }
             Event::Gap(gap) => {
                 let Some(floor) = gap.floor.clone() else {
@@ -249,6 +253,14 @@ impl Client {
         if let Some(payload) = payload {
             let sent = self.journal.epoch + Duration::from_micros(payload.at);
             self.figures.delays.push(notice.received.saturating_duration_since(sent));
+        }
+    }
+
+    async fn acknowledge(&mut self, notice: &Notice, life: &Life) {
+        let session = self.now().session.clone();
+        if let Some(session) = session.filter(|_| self.acknowledges && notice.ack.is_some()) {
+            self.receipts.acknowledging(&session, &notice.id);
+            life.session.acknowledge(notice).await;
         }
     }
 

@@ -11,6 +11,7 @@ mod clients;
 mod journal;
 mod plan;
 mod presence;
+mod receipts;
 mod senders;
 mod stage;
 mod store;
@@ -31,6 +32,7 @@ use self::{
     clients::{Client, Figures, Seat, Trouble},
     journal::Journal,
     plan::{Kind, Plan, ROADS},
+    receipts::Receipts,
     senders::{Backend, Fates},
     stage::Stage,
 };
@@ -46,6 +48,9 @@ const SESSIONS: [usize; 4] = [1, 2, 1, 3];
 /// away for more than two seconds.
 const HEAVY: usize = 25;
 const HEAVY_PACE: Duration = Duration::from_millis(200);
+
+/// One client in so many never acknowledges.
+const MUTE: usize = 5;
 
 /// How much goes on while the plan is played.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +68,7 @@ struct Crowd {
     living: JoinSet<Figures>,
     backends: Vec<Backend>,
     fates: Arc<Fates>,
+    receipts: Receipts,
     over: CancellationToken,
 }
 
@@ -82,6 +88,7 @@ impl Crowd {
             living: JoinSet::new(),
             backends: Vec::new(),
             fates: Arc::default(),
+            receipts: Receipts::default(),
             over: CancellationToken::new(),
         };
         while crowd.seats.len() < scale.clients {
@@ -114,6 +121,7 @@ impl Crowd {
                 producers: producers.clone(),
                 checker: checker.clone(),
                 journal: journal.clone(),
+                receipts: crowd.receipts.clone(),
                 fates: Arc::clone(&crowd.fates),
                 dice: clients::dice(seed, 1_000_000 + nth),
                 pace: if heavy { HEAVY_PACE } else { pace },
@@ -148,6 +156,8 @@ impl Crowd {
             },
             reader: checker.reader(user, &name, Start::Now),
             journal: journal.clone(),
+            receipts: self.receipts.clone(),
+            acknowledges: nth % MUTE != 0,
             troubles,
             dice: clients::dice(seed, nth),
             figures: Figures::default(),
@@ -204,8 +214,9 @@ async fn survives(plan: Plan, scale: Scale, replay: &str) {
 
     let rest = verdict::rest(&mut stage, &mut crowd, &checker, &journal).await;
     crowd.over.cancel();
-    let (ghosts, figures) = (ghosts.await.unwrap(), crowd.living.join_all().await);
-    let summary = verdict::summary(&plan, &crowd.fates, figures, &rest, ghosts, &checker);
+    let (ghosts, living) = (ghosts.await.unwrap(), std::mem::take(&mut crowd.living));
+    let figures = living.join_all().await;
+    let summary = verdict::summary(&plan, &crowd, figures, &rest, ghosts, &checker);
     let report = checker.report();
     let (mut wrong, mut users) = journal.all_wrong();
     wrong.extend(rest.wrong.iter().cloned());

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
@@ -9,19 +10,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use herald_loadgen::{Accepted, Checker, Outgoing, SendError, Sender};
+use herald_loadgen::{Accepted, Checker, Outgoing, SendError, Sender, WaitFor};
 use rand::{RngExt as _, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 use tokio::time::{MissedTickBehavior, interval_at, sleep};
 use tonic::Code;
 
-use super::journal::Journal;
+use super::{journal::Journal, receipts::Receipts};
 
 /// How long a notice with a key is tried. On a busy machine a whole plan may not be enough.
 const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Longest pause before a retry, whatever the answer asks for.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// For how long receipts are waited for: shorter than a call may take, and than most faults last.
+const WAIT: Range<u64> = 100..1_500;
 
 /// Of what expires, some does soon and some after all is over.
 const SOON: Duration = Duration::from_millis(1_500);
@@ -92,6 +96,7 @@ pub(crate) struct Backend {
     pub(crate) producers: Vec<Sender>,
     pub(crate) checker: Checker,
     pub(crate) journal: Journal,
+    pub(crate) receipts: Receipts,
     pub(crate) fates: Arc<Fates>,
     pub(crate) dice: StdRng,
     /// Time between two notices.
@@ -139,6 +144,7 @@ impl Backend {
         let notice = Outgoing {
             volatile: way == Way::Volatile,
             ttl,
+            wait: self.wait().filter(|_| way != Way::Volatile),
             idempotency_key: if way == Way::Keyed { format!("{n}") } else { String::new() },
             ..Outgoing::new(&self.user, serde_json::to_string(&payload).unwrap())
         };
@@ -154,6 +160,17 @@ impl Backend {
                 fate.fetch_add(1, Relaxed);
             }
         }
+    }
+
+    /// What one of some notices waits for.
+    fn wait(&mut self) -> Option<(WaitFor, Duration)> {
+        let what = match self.dice.random_range(0..100) {
+            0..5 => WaitFor::Emitted,
+            5..20 => WaitFor::AckedAny,
+            20..30 => WaitFor::AckedAll,
+            _ => return None,
+        };
+        Some((what, Duration::from_millis(self.dice.random_range(WAIT))))
     }
 
     async fn send_with_key(&mut self, n: u64, notice: &Outgoing) {
@@ -188,9 +205,15 @@ impl Backend {
         self.fates.tries.fetch_add(1, Relaxed);
         let answer = self.producers[nth].send(notice).await;
         let text = match &answer {
-            Ok(Accepted { notice_id, duplicate, outcome, sessions }) => {
+            Ok(accepted) => {
+                if let Some((what, _)) = notice.wait {
+                    for wrong in self.receipts.told(what, accepted) {
+                        self.journal.wrong_of(&self.user, Some(n), wrong);
+                    }
+                }
+                let Accepted { notice_id, duplicate, outcome, sessions, .. } = accepted;
                 let again = if *duplicate { " by an earlier try" } else { "" };
-                format!("accepted{again} as {notice_id}, {outcome}, {sessions} sessions")
+                format!("accepted{again} as {notice_id}, {outcome}, {sessions:?}")
             }
             Err(error) => {
                 if matches!(

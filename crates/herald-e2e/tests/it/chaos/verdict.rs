@@ -20,7 +20,6 @@ use super::{
     journal::Journal,
     plan::Plan,
     presence,
-    senders::Fates,
     stage::Stage,
 };
 use crate::support::{api, inbox_and_floor, quantile};
@@ -96,6 +95,11 @@ pub(crate) async fn rest(
     rest.judge("somebody is not at the tip", at_tip.await);
     rest.judge("the last notices are missing", all_arrives(checker).await);
 
+    let connected = crowd.seats.iter().filter_map(|seat| seat.now.lock().unwrap().session.clone());
+    for session in crowd.receipts.not_gone(connected) {
+        rest.wrong.push(format!("{session} was said to be gone, and is not"));
+    }
+
     for gateway in &mut stage.sandbox.gateways {
         rest.judge("a gateway is not well", is_well(gateway).await);
     }
@@ -155,7 +159,7 @@ fn nobody_panicked(stage: &Stage) -> anyhow::Result<()> {
 /// A run in figures.
 pub(crate) fn summary(
     plan: &Plan,
-    fates: &Fates,
+    crowd: &Crowd,
     figures: Vec<Figures>,
     rest: &Rest,
     ghosts: Duration,
@@ -178,7 +182,8 @@ pub(crate) fn summary(
     let mut text = String::new();
     let mut line = |name: &str, value: String| _ = writeln!(text, "{name:11}{value}");
     line("faults", kinds.join(", "));
-    line("notices", fates.to_string());
+    line("notices", crowd.fates.to_string());
+    line("receipts", crowd.receipts.to_string());
     line("checked", checker.report().to_string());
     line(
         "clients",
