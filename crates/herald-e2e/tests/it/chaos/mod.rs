@@ -157,7 +157,7 @@ impl Crowd {
             reader: checker.reader(user, &name, Start::Now),
             journal: journal.clone(),
             receipts: self.receipts.clone(),
-            acknowledges: nth % MUTE != 0,
+            acknowledges: !nth.is_multiple_of(MUTE),
             troubles,
             dice: clients::dice(seed, nth),
             figures: Figures::default(),
