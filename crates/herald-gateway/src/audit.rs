@@ -6,7 +6,8 @@
 //! by session, and the others are left alone.
 //!
 //! The registry may also have too much: a failover brings back what was taken out right before it. So
-//! what stands under the lease and is no session here is removed.
+//! what stands under the lease and is no session here is removed, and so is, once more, what was removed
+//! right before a doubt.
 //!
 //! It runs beside live traffic and takes second place to it: one question at a time, on none of
 //! the connections of the hot path, with a pause after each at least as long as it took.
@@ -89,6 +90,9 @@ pub(crate) async fn run(context: &Arc<Context>, interval: Duration) {
             () = regained(&mut health) => Cause::Backplane,
             () = tokio::time::sleep(interval.mul_f64(share)) => Cause::Interval,
         };
+        if cause.is_doubt() {
+            context.departures.again();
+        }
         audit(context, cause).await;
         remove_strangers(context).await;
     }

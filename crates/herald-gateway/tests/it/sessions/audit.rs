@@ -107,6 +107,26 @@ async fn a_session_that_a_failover_brings_back_into_the_registry_is_removed_agai
     herald.stop().await.unwrap();
 }
 
+/// In a cluster a user's part of the registry may come back while the lease's does not, which audits
+/// go by.
+#[tokio::test]
+async fn what_came_back_for_a_user_alone_is_removed_after_a_doubt() {
+    let server = RedisServer::reserve().start();
+    let herald = on_redis(&server, &[("HERALD_AUDIT_INTERVAL", "1h")]).await;
+    let (client, _) = Client::connect(herald.address, "alice").await;
+    present(&herald, 1).await;
+    let registry = key("alice", "sessions");
+    assert_eq!(server.ask(&format!("COPY {registry} {registry}:before")), "1");
+    drop(client);
+    assert_eq!(present(&herald, 0).await.len(), 0);
+    // The new master knows nothing of it, and the channel is interrupted by its coming.
+    assert_eq!(server.ask(&format!("RENAME {registry}:before {registry}")), "OK");
+    assert_eq!(present(&herald, 1).await.len(), 1);
+    assert_eq!(server.ask("CLIENT KILL TYPE pubsub"), "1");
+    assert_eq!(present(&herald, 0).await.len(), 0);
+    herald.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_hint_lost_as_the_last_one_arrives_without_another_notice() {
     let server = RedisServer::reserve().start();
