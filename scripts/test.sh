@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 # Where Debian keeps nginx, and a shell that is not root's does not look.
 export PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
-readonly LOG=target/test.log CLIENT_LOG=target/client.log
+readonly LOG=target/test.log CLIENT_LOG=target/client.log EVIDENCE=target/evidence
 
 summary=()
 failed=
@@ -28,6 +28,7 @@ note() {
 cargo_test() {
     # A process that a test left behind would keep a pipe open for ever: tee is waited for briefly.
     local status=0 tee
+    local -x HERALD_E2E_EVIDENCE=$PWD/$EVIDENCE
     exec 3> >(tee "$LOG")
     tee=$!
     cargo test --workspace --locked --no-fail-fast >&3 2>&1 3>&- || status=$?
@@ -39,6 +40,21 @@ cargo_test() {
     kill "$tee"
     echo "a test left a process behind that still holds its output" >&2
     return 1
+}
+
+# What the services of all end-to-end tests logged, exported and showed holds no secret of any test.
+secrets() {
+    local said=$EVIDENCE/said known=$EVIDENCE/secrets holders
+    sort -u -o "$known" "$known" || return 1
+    printf '%d files (%s) are searched for %d secrets\n' "$(find "$said" -type f | wc -l)" \
+        "$(du -sh "$said" | cut -f1)" "$(wc -l <"$known")"
+    [ -s "$known" ] && [ -n "$(find "$said" -name '*.metrics' -size +0)" ] &&
+        [ -n "$(find "$said" -name '*.traces' -size +0)" ] || return 1
+    if holders=$(grep -rFlf "$known" "$said" "$LOG" "$CLIENT_LOG"); then
+        printf 'these hold a secret of %s:\n%s\n' "$known" "$holders" >&2
+        return 1
+    fi
+    rm -rf "$EVIDENCE"
 }
 
 # clients/js, against the binary that was just built.
@@ -67,7 +83,7 @@ finish() {
 }
 
 mkdir -p target
-rm -f "$LOG" "$CLIENT_LOG"
+rm -rf "$LOG" "$CLIENT_LOG" "$EVIDENCE"
 step setup scripts/setup.sh test || finish
 step format cargo fmt --all --check
 step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -75,4 +91,5 @@ step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
 step build cargo build --workspace --bins --locked || finish
 step client client_test
 step tests cargo_test
+step secrets secrets
 finish

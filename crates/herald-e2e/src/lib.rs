@@ -10,6 +10,7 @@ mod binaries;
 mod browser;
 mod dev;
 mod eventually;
+mod evidence;
 mod nginx;
 mod ports;
 mod process;
@@ -24,6 +25,7 @@ pub use self::{
     browser::Browser,
     dev::{Addresses, Dev},
     eventually::{eventually, within},
+    evidence::note_secret,
     nginx::{Nginx, Upstream},
     ports::Port,
     process::{Process, Signal, Spawn},

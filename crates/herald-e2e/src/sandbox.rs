@@ -14,6 +14,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::{
+    evidence::Evidence,
     nginx::{Nginx, Upstream},
     process::{self, Process, Spawn},
     redis::RedisServer,
@@ -260,10 +261,27 @@ impl Sandbox {
 
     /// The secrets that were noted and stand in `text`.
     pub fn leaked(&self, text: &str) -> Vec<String> {
-        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_env = self.common.env.iter().filter(|(name, _)| name.ends_with("_SECRET"));
-        let all = secrets.iter().chain(of_env.map(|(_, value)| value));
-        all.filter(|secret| text.contains(secret.as_str())).cloned().collect()
+        self.all_secrets().into_iter().filter(|secret| text.contains(secret.as_str())).collect()
+    }
+
+    fn all_secrets(&self) -> Vec<String> {
+        let mut all = self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let of_gateways = self.gateways.iter().map(Gateway::env);
+        let of_all = of_gateways.chain(self.notifiers.iter().map(Notifier::env)).flatten();
+        all.extend(of_all.filter(|(name, _)| name.ends_with("_SECRET")).map(|(_, v)| v.clone()));
+        all
+    }
+
+    /// Figures, logs and secrets, for the end of all tests.
+    fn leave_evidence(&self, evidence: &Evidence) -> std::io::Result<()> {
+        for gateway in &self.gateways {
+            gateway.write_figures()?;
+        }
+        for notifier in &self.notifiers {
+            notifier.write_figures()?;
+        }
+        evidence.secrets(self.all_secrets().iter().map(String::as_str))?;
+        evidence.take(self.directory.path())
     }
 
     /// Where logs are, and a test may put files.
@@ -329,6 +347,9 @@ impl Drop for Sandbox {
             for log in logs(self.directory.path()) {
                 let leaked = self.leaked(&process::read(&log));
                 assert!(leaked.is_empty(), "{} holds secrets: {leaked:?}", log.display());
+            }
+            if let Some(evidence) = Evidence::wanted().filter(|_| !self.kept) {
+                self.leave_evidence(&evidence).expect("evidence can be kept");
             }
         }
         if env::var_os(KEEP).is_some() {

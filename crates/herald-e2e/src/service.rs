@@ -9,6 +9,7 @@ use http::StatusCode;
 use crate::{
     binaries,
     eventually::within,
+    evidence,
     ports::Port,
     process::{self, Process, Spawn},
     watchdog::Watchdog,
@@ -180,6 +181,19 @@ impl<Kind> Service<Kind> {
     /// All that it has said, over restarts.
     pub fn log(&self) -> String {
         process::read(&self.common.directory.join(format!("{}.log", self.spawn.name)))
+    }
+
+    /// The variables that it is started with.
+    pub(crate) fn env(&self) -> &[(String, String)] {
+        &self.spawn.env
+    }
+
+    /// Writes its figures into the sandbox' directory, if it runs and answers.
+    pub(crate) fn write_figures(&self) -> std::io::Result<()> {
+        let figures = self.process.as_ref().map(|_| evidence::figures(self.admin.address()));
+        let Some(Ok(figures)) = figures else { return Ok(()) };
+        let file = self.common.directory.join(format!("{}.metrics", self.spawn.name));
+        std::fs::write(file, figures)
     }
 
     fn prepare(

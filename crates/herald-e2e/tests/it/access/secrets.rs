@@ -136,6 +136,7 @@ async fn no_secret_is_in_any_log_trace_figure_or_answer() {
         told.push(("notifier", notifier.admin("/metrics").await.unwrap().1));
         told.push(("notifier's options", notifier.run(&["--check-config"]).await.unwrap().1));
     }
+    std::fs::write(sandbox.directory().join("collector.traces"), collector.text()).unwrap();
     for (what, text) in told {
         assert!(!text.is_empty(), "{what}");
         assert!(sandbox.leaked(&text).is_empty(), "{what}: {:?}", sandbox.leaked(&text));
