@@ -204,7 +204,6 @@ impl Client {
                     "{} ready as {} at {}",
                     self.seat.name, ready.session, ready.cursor
                 ));
-                self.receipts.ready(&ready.session);
                 self.reader.begin(&ready.session);
                 if let Some(left) = self.left {
                     self.figures.returns += 1;

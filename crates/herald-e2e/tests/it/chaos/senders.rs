@@ -153,7 +153,7 @@ impl Backend {
             Way::Once => self.send_once(n, &notice).await,
             Way::Volatile => {
                 self.checker.volatile(&self.user, &notice.payload);
-                let fate = match self.attempt(n, &notice, Instant::now()).await {
+                let fate = match self.attempt(n, &notice).await {
                     Ok(_) => &self.fates.volatile,
                     Err(_) => &self.fates.volatile_failed,
                 };
@@ -177,7 +177,7 @@ impl Backend {
         let begin = Instant::now();
         let mut unknown = false;
         loop {
-            let error = match self.attempt(n, notice, begin).await {
+            let error = match self.attempt(n, notice).await {
                 Ok(accepted) => return self.accepted(notice, &accepted),
                 Err(error) => error,
             };
@@ -193,20 +193,13 @@ impl Backend {
     }
 
     async fn send_once(&mut self, n: u64, notice: &Outgoing) {
-        let begin = Instant::now();
-        match self.attempt(n, notice, begin).await {
+        match self.attempt(n, notice).await {
             Ok(accepted) => self.accepted(notice, &accepted),
             Err(error) => self.not_accepted(notice, !is_refusal(&error)),
         }
     }
 
-    /// One try of a notice that was first tried at `begin`.
-    async fn attempt(
-        &mut self,
-        n: u64,
-        notice: &Outgoing,
-        begin: Instant,
-    ) -> Result<Accepted, SendError> {
+    async fn attempt(&mut self, n: u64, notice: &Outgoing) -> Result<Accepted, SendError> {
         let nth = self.dice.random_range(0..self.producers.len());
         self.journal.note(&self.user, Some(n), format!("sent by producer {nth}"));
         self.fates.tries.fetch_add(1, Relaxed);
@@ -214,7 +207,7 @@ impl Backend {
         let text = match &answer {
             Ok(accepted) => {
                 if let Some((what, _)) = notice.wait {
-                    for wrong in self.receipts.told(what, begin, accepted) {
+                    for wrong in self.receipts.told(what, accepted) {
                         self.journal.wrong_of(&self.user, Some(n), wrong);
                     }
                 }
