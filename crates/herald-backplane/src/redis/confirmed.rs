@@ -36,17 +36,17 @@ pub(super) async fn call(
 ) -> Result<Value, Failed> {
     let asking = async |connection: &mut MultiplexedConnection| {
         let (answer, confirmed) = ask(connection, attempt, replicas, command).await?;
-        Ok((answer?, confirmed?))
+        Ok((answer?, confirmed))
     };
     let (answer, confirmed) = pool.run(shared, attempt.until, asking).await?;
-    if confirmed < replicas {
-        metrics::counter!(figures::UNCONFIRMED).increment(1);
-        return Err(Failed::Late(format!(
-            "{confirmed} of {replicas} replicas of Redis at {} had it in time",
-            shared.shown()
-        )));
-    }
-    Ok(answer)
+    let why = match confirmed {
+        Ok(confirmed) if confirmed >= replicas => return Ok(answer),
+        Ok(confirmed) => format!("{confirmed} of {replicas} replicas had it in time"),
+        // Such as a master's that is made a replica meanwhile. Whatever it is, it is written.
+        Err(error) => format!("waiting for {replicas} replicas failed: {error}"),
+    };
+    metrics::counter!(figures::UNCONFIRMED).increment(1);
+    Err(Failed::Late(format!("Redis at {}: {why}", shared.shown())))
 }
 
 /// The answer, and how many replicas have what was written.

@@ -61,6 +61,36 @@ async fn what_no_replica_has_is_unknown_and_a_retry_waits_again() {
     sentinel.servers[replicas[1]].thaw().unwrap();
 }
 
+/// What waits on a master that becomes a replica is unblocked with an error, having been written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_wait_that_a_failover_ends_is_unknown_whatever_its_error() {
+    let mut sentinel = Sentinel::start(NEVER).await.unwrap();
+    let fixture = Fixture::watched_by(&sentinel).confirmed();
+    let notifier = fixture.notifier().await;
+    notifier.dispatch(&user("alice"), &sent("1")).await.unwrap();
+    let master = sentinel.master().await.unwrap();
+    let replicas: Vec<_> = (0..3).filter(|nth| *nth != master).collect();
+    for nth in &replicas {
+        sentinel.servers[*nth].freeze().unwrap();
+    }
+    let waiting = tokio::spawn({
+        let notifier = notifier.clone();
+        async move { notifier.dispatch(&user("alice"), &sent("2")).await }
+    });
+    eventually("it waits for a replica", PATIENCE, async || {
+        let blocked = sentinel.servers[master].cli(&["info", "clients"]).await.unwrap();
+        blocked.lines().any(|line| line.trim() == "blocked_clients:1").then_some(())
+    })
+    .await;
+    let other = sentinel.servers[replicas[0]].address().port().to_string();
+    sentinel.servers[master].cli(&["replicaof", "127.0.0.1", &other]).await.unwrap();
+    let error = waiting.await.unwrap().unwrap_err();
+    assert!(matches!(&error, BackplaneError::Unknown(why) if why.contains("UNBLOCKED")), "{error}");
+    for nth in replicas {
+        sentinel.servers[nth].thaw().unwrap();
+    }
+}
+
 /// More sends at a time than there are connections that wait, to masters of which one loses its
 /// replica.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
