@@ -12,6 +12,7 @@ pub mod memory;
 pub mod port;
 mod receipts;
 pub mod redis;
+mod trace;
 mod wire;
 
 pub use clock::Clock;
@@ -26,3 +27,4 @@ pub use receipts::{
     Kept, Outgoing, Receipt, ReceiptEvent, ReceiptEvents, ReceiptState, ReceiptsWanted, Report,
     Reported,
 };
+pub use trace::SPANS;

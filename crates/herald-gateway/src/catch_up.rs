@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use herald_backplane::{BackplaneError, EndReason, Page};
 use tokio::{sync::SemaphorePermit, time::Instant};
+use tracing::Instrument as _;
 
 use crate::{
     backoff::Backoff,
@@ -17,6 +18,7 @@ use crate::{
     emit::Outcome,
     ending, figures,
     session::{Progress, Session},
+    trace,
 };
 
 /// Notices emitted to one socket before others get their turn.
@@ -69,7 +71,8 @@ async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
             context.depart(&session, "lost");
             return;
         };
-        let emitted = emit(&context, &session, &page, settled).await;
+        let span = trace::replay(session.record(), &page);
+        let emitted = emit(&context, &session, &page, settled).instrument(span).await;
         if std::mem::take(&mut first) {
             let (context, user) = (Arc::clone(&context), session.user().clone());
             context.clone().spawn(ending::enforce_limit(context, user));

@@ -1,11 +1,9 @@
 //! What the gateway hears: notices for its sessions, and that it may have missed some.
 
-use std::{fmt::Display, sync::Arc};
+use std::sync::Arc;
 
 use herald_backplane::{Announced, GatewayEvent, GatewayEvents, VolatileNotice};
 use herald_core::{GatewayId, NoticeId, UserId};
-use herald_service::telemetry::TraceContext;
-use tracing::{Level, info_span};
 
 use crate::{
     catch_up,
@@ -13,6 +11,7 @@ use crate::{
     emit::{Packet, VolatilePacket},
     ending,
     session::ledger::Due,
+    trace,
 };
 
 /// Events handled before other tasks get their turn, at the latest.
@@ -27,11 +26,13 @@ pub(crate) async fn consume(context: &Arc<Context>, lease: GatewayId, events: &m
                 let notice = announced.notice.as_ref();
                 let traceparent = notice.and_then(|notice| notice.traceparent.as_deref());
                 let id = NoticeId(announced.place);
-                deliver(traceparent, id, || to_sessions(context, lease, &announced)).await;
+                trace::deliver(traceparent, id)
+                    .in_scope(|| to_sessions(context, lease, &announced));
             }
             GatewayEvent::Volatile(user, notice) => {
                 let traceparent = notice.notice.traceparent.as_deref();
-                deliver(traceparent, notice.id, || now_or_never(context, &user, &notice)).await;
+                trace::deliver(traceparent, notice.id)
+                    .in_scope(|| now_or_never(context, &user, &notice));
             }
             GatewayEvent::Broadcast(notice) => context.broadcasts.offer(notice),
             GatewayEvent::End(order) => ending::obey(context, &order),
@@ -42,22 +43,6 @@ pub(crate) async fn consume(context: &Arc<Context>, lease: GatewayId, events: &m
         if handled % BURST == 0 {
             tokio::task::yield_now().await;
         }
-    }
-}
-
-/// Gives a notice to the sessions of its user, as part of its sender's trace if it has one.
-async fn deliver(traceparent: Option<&str>, id: impl Display, give: impl FnOnce()) {
-    match traceparent {
-        Some(traceparent) if tracing::enabled!(Level::INFO) => {
-            let span = info_span!("deliver", messaging.message.id = %id);
-            TraceContext::extract(Some(traceparent))
-                .in_span(span, async {
-                    tracing::debug!(traceparent, "delivering");
-                    give();
-                })
-                .await;
-        }
-        _ => give(),
     }
 }
 

@@ -33,6 +33,11 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// As a label.
+    pub(crate) fn as_str(self) -> &'static str {
+        self.loss().unwrap_or("taken")
+    }
+
     /// Why a packet that nobody tries again is lost; `None` if it was taken.
     pub(crate) fn loss(self) -> Option<&'static str> {
         match self {

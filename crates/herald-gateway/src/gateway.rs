@@ -97,9 +97,7 @@ impl Gateway {
             lease: lease_condition.clone(),
         };
         let keys = process.readiness.condition("client keys");
-        let admin = admin.map(|bound| {
-            AdminPort::serve(bound, process.readiness.clone(), process.metrics.clone())
-        });
+        let admin = admin.map(|bound| AdminPort::serve(bound, &process));
 
         let (service, io) = engine::build(&options.engine);
         let transports = Transports::new(service.clone(), &options.engine.path);

@@ -58,6 +58,7 @@ mod session;
 mod sessions;
 mod shutdown;
 mod sweep;
+mod trace;
 
 pub use config::GatewayOptions;
 pub use gateway::{Gateway, GatewayError};

@@ -5,12 +5,14 @@ use std::collections::HashMap;
 use futures_util::{StreamExt as _, stream, stream::FuturesUnordered};
 use herald_core::UserId;
 use herald_proto::api;
+use tracing::Instrument as _;
 
 use crate::{
     call::{Call, Context},
     error::Error,
     field::Path,
     send::{self, Begun},
+    trace::{self, Operation},
     validate::{self, Sendable},
 };
 
@@ -46,7 +48,11 @@ pub(crate) async fn send(
 ) -> Result<Vec<Done>, Error> {
     let root = Path::root(call.names());
     validate::batch(items.len(), bytes, &root, &context.limits)?;
+    let span = trace::batch(items.len());
+    Ok(send_all(context, call, items, &root).instrument(span).await)
+}
 
+async fn send_all(context: &Context, call: &Call, items: Vec<Item>, root: &Path<'_>) -> Vec<Done> {
     let at = root.field("items");
     let mut users = Users::default();
     let mut done: Vec<(String, Option<Result<_, Error>>)> = Vec::with_capacity(items.len());
@@ -80,15 +86,14 @@ pub(crate) async fn send(
     while let Some((index, response)) = waiting.next().await {
         done[index].1 = Some(Ok(response));
     }
-    Ok(done
-        .into_iter()
+    done.into_iter()
         .map(|(reference, result)| {
             // Every item was refused above or is in a queue.
             let result = result.unwrap_or(Err(Error::Internal));
             send::tally(&result);
             Done { reference, result }
         })
-        .collect())
+        .collect()
 }
 
 type Queue = Vec<(usize, Sendable)>;
@@ -119,7 +124,7 @@ async fn send_in_order(
 ) -> Vec<(usize, Result<Begun, Error>)> {
     let mut results = Vec::with_capacity(queue.len());
     for (index, sendable) in queue {
-        results.push((index, send::begin(context, call, sendable).await));
+        results.push((index, send::begin(context, call, sendable, Operation::Create).await));
     }
     results
 }

@@ -14,6 +14,7 @@ use crate::{
     field::Names,
     metrics,
     receipts::Hub,
+    trace,
     validate::Limits,
 };
 
@@ -56,6 +57,19 @@ impl Rpc {
         Self::PurgeUser,
         Self::Broadcast,
     ];
+
+    /// Its name with that of its service, as OpenTelemetry's conventions for RPC ask.
+    pub(crate) fn method(self) -> &'static str {
+        match self {
+            Self::SendNotice => "herald.v1.NoticeService/SendNotice",
+            Self::BatchSendNotices => "herald.v1.NoticeService/BatchSendNotices",
+            Self::ListNotices => "herald.v1.NoticeService/ListNotices",
+            Self::BatchGetPresence => "herald.v1.NoticeService/BatchGetPresence",
+            Self::DisconnectUser => "herald.v1.NoticeService/DisconnectUser",
+            Self::PurgeUser => "herald.v1.NoticeService/PurgeUser",
+            Self::Broadcast => "herald.v1.NoticeService/Broadcast",
+        }
+    }
 
     /// Its name, as in the proto.
     pub(crate) fn name(self) -> &'static str {
@@ -144,15 +158,10 @@ impl Call {
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let (rpc, protocol) = (self.rpc.name(), self.protocol.name());
-        let span = tracing::info_span!(
-            "call",
-            otel.name = rpc,
-            otel.kind = "server",
-            rpc,
-            protocol,
-            caller = self.caller.name(),
-            code = tracing::field::Empty,
-        );
+        let span = trace::call(self.rpc, self.protocol, self.caller.name());
+        if let Some(id) = self.trace.trace_id() {
+            span.record("trace_id", tracing::field::display(id));
+        }
         let work = async {
             self.caller.may_call(self.rpc)?;
             work.await
@@ -160,7 +169,7 @@ impl Call {
         // On the heap: a handler's future is large, and is moved several times on its way.
         let result = self.trace.clone().in_span(span.clone(), Box::pin(work)).await;
         let code = result.as_ref().map_or_else(Error::code, |_| Code::Ok);
-        span.record("code", code_name(code));
+        trace::answered(&span, code);
         metrics::call(rpc, protocol, code, self.started.elapsed());
         metrics::caller(self.caller.label(), code);
         if let Err(error) = &result {

@@ -51,6 +51,7 @@ mod reaper;
 mod receipts;
 mod send;
 mod service;
+mod trace;
 mod validate;
 
 pub use callers::{ApiKeys, KeyRequest, NewKey, new_key};

@@ -10,6 +10,7 @@ use herald_proto::{
 use herald_service::telemetry::current_traceparent;
 use tokio::time::Instant;
 use tonic::Code;
+use tracing::Instrument as _;
 
 use crate::{
     call::{Call, Context},
@@ -17,6 +18,7 @@ use crate::{
     field::Path,
     metrics,
     receipts::{Known, Open, Waiting},
+    trace::{self, Operation},
     validate::{self, Sendable, Way},
 };
 
@@ -42,7 +44,7 @@ async fn send(
     call: &Call,
     sendable: Sendable,
 ) -> Result<api::SendNoticeResponse, Error> {
-    Ok(begin(context, call, sendable).await?.answer(call).await)
+    Ok(begin(context, call, sendable, Operation::Send).await?.answer(call).await)
 }
 
 /// A notice that is accepted, or sent.
@@ -73,11 +75,26 @@ impl Begun {
 pub(crate) async fn begin(
     context: &Context,
     call: &Call,
-    Sendable { user, event, payload, way }: Sendable,
+    sendable: Sendable,
+    operation: Operation,
 ) -> Result<Begun, Error> {
     if call.is_late() {
         return Err(Error::NotTried);
     }
+    let span = trace::notice(operation, sendable.payload.bytes().len());
+    let begun = hand_over(context, call, sendable).instrument(span.clone()).await?;
+    match &begun {
+        Begun::Answered(response) => trace::accepted(&span, response),
+        Begun::Open(open) => trace::awaited(&span, open.place(), open.is_duplicate()),
+    }
+    Ok(begun)
+}
+
+async fn hand_over(
+    context: &Context,
+    call: &Call,
+    Sendable { user, event, payload, way }: Sendable,
+) -> Result<Begun, Error> {
     let notice = Notice { event, payload, traceparent: current_traceparent() };
     let begun = match way {
         Way::Durable(mut terms, wait) => {

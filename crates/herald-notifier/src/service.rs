@@ -184,7 +184,7 @@ pub async fn serve(options: ProcessOptions, process: Process) -> Result<(), Fail
     let admin = bind(ADMIN_LISTEN, admin_listen).await?;
     let backplane = Backplane::open(&backplane).map_err(Failure::bad_configuration)?;
     let notifier = Notifier::bind(notifier, backplane, &process.readiness).await?;
-    let admin = AdminPort::serve(admin, process.readiness, process.metrics);
+    let admin = AdminPort::serve(admin, &process);
     let outcome = notifier.run(process.shutdown).await;
     admin.stop().await;
     Ok(outcome?)

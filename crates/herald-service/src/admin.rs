@@ -1,14 +1,20 @@
-//! The admin port: `/live`, `/ready`, `/metrics`.
+//! The admin port: `/live`, `/ready`, `/metrics`, `/log`.
 
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{
-    Json, Router, extract::State, http::StatusCode, http::header, response::IntoResponse,
+    Json, Router,
+    extract::{ConnectInfo, State},
+    http::{StatusCode, header},
+    response::IntoResponse,
     routing::get,
 };
 use tokio::task::JoinHandle;
 
-use crate::{listener::Bound, metrics::MetricsHandle, readiness::Readiness, shutdown::Shutdown};
+use crate::{
+    launch::Process, listener::Bound, metrics::MetricsHandle, readiness::Readiness,
+    shutdown::Shutdown, telemetry::LogFilter,
+};
 
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -25,14 +31,16 @@ pub struct AdminPort {
 struct Sources {
     readiness: Readiness,
     metrics: MetricsHandle,
+    log: Option<LogFilter>,
 }
 
 impl AdminPort {
-    /// Serves on a bound socket, in a task of its own.
-    pub fn serve(bound: Bound, readiness: Readiness, metrics: MetricsHandle) -> Self {
+    /// Serves what a process has to tell on a bound socket, in a task of its own.
+    pub fn serve(bound: Bound, process: &Process) -> Self {
         let Bound { listener, address } = bound;
         let shutdown = Shutdown::new();
-        let router = router(readiness, metrics.clone());
+        let metrics = process.metrics.clone();
+        let router = router(process).into_make_service_with_connect_info::<SocketAddr>();
         let until = shutdown.requested_owned();
         let task = tokio::spawn(async move {
             // It never fails: axum retries what goes wrong when accepting.
@@ -63,13 +71,14 @@ impl Drop for AdminPort {
     }
 }
 
-/// The routes alone, for a service that serves them elsewhere.
-pub fn router(readiness: Readiness, metrics: MetricsHandle) -> Router {
+fn router(process: &Process) -> Router {
+    let Process { readiness, metrics, log, .. } = process.clone();
     Router::new()
         .route("/live", get(live))
         .route("/ready", get(ready))
         .route("/metrics", get(figures))
-        .with_state(Sources { readiness, metrics })
+        .route("/log", get(log_filter).put(set_log_filter))
+        .with_state(Sources { readiness, metrics, log })
 }
 
 /// Answers as long as the process can answer at all; looks at nothing, since a restart cures no
@@ -87,6 +96,53 @@ async fn ready(State(sources): State<Sources>) -> impl IntoResponse {
 async fn figures(State(sources): State<Sources>) -> impl IntoResponse {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, sources.metrics.render())
+}
+
+type Answer = (StatusCode, String);
+
+async fn log_filter(State(sources): State<Sources>) -> Answer {
+    match &sources.log {
+        Some(log) => (StatusCode::OK, log.directive() + "\n"),
+        None => NOT_OURS.answer(),
+    }
+}
+
+/// Sets what is logged. Only from this machine: more detail may show more than others should see,
+/// and costs.
+async fn set_log_filter(
+    State(sources): State<Sources>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    directive: String,
+) -> Answer {
+    if !peer.ip().to_canonical().is_loopback() {
+        return ELSEWHERE.answer();
+    }
+    let Some(log) = &sources.log else { return NOT_OURS.answer() };
+    match log.set(directive.trim()) {
+        Ok(()) => {
+            tracing::info!(directive = log.directive(), "log filter set");
+            (StatusCode::OK, log.directive() + "\n")
+        }
+        Err(error) => {
+            let help = "write a level, or target=level, comma-separated";
+            (StatusCode::BAD_REQUEST, format!("not a log filter: {error}; {help}\n"))
+        }
+    }
+}
+
+struct Refusal(StatusCode, &'static str);
+
+const NOT_OURS: Refusal =
+    Refusal(StatusCode::NOT_FOUND, "what is logged is not decided by this process\n");
+const ELSEWHERE: Refusal = Refusal(
+    StatusCode::FORBIDDEN,
+    "the log filter is set from the machine, or the pod, that the process runs on\n",
+);
+
+impl Refusal {
+    fn answer(&self) -> Answer {
+        (self.0, self.1.to_owned())
+    }
 }
 
 async fn keep_up(metrics: MetricsHandle) {

@@ -17,7 +17,7 @@ use crate::{
     readiness::Readiness,
     shutdown::Shutdown,
     signals,
-    telemetry::{self, TelemetryOptions},
+    telemetry::{self, LogFilter, TelemetryOptions},
 };
 
 /// The default of `HERALD_SHUTDOWN_DEADLINE`.
@@ -40,6 +40,8 @@ pub struct Process {
     pub readiness: Readiness,
     /// The figures, for the admin port.
     pub metrics: MetricsHandle,
+    /// What is logged, for the admin port to change; absent where that is not this process' affair.
+    pub log: Option<LogFilter>,
     /// How long ending may take once it is asked for; whoever takes longer is cut off.
     pub grace: Duration,
 }
@@ -55,6 +57,7 @@ impl Process {
             readiness: Readiness::until(shutdown.clone()),
             shutdown,
             metrics: MetricsHandle::install()?,
+            log: None,
             grace: SHUTDOWN_DEADLINE,
         })
     }
@@ -68,6 +71,7 @@ impl Process {
             readiness: Readiness::until(shutdown.clone()),
             shutdown,
             metrics: self.metrics.clone(),
+            log: self.log.clone(),
             grace: self.grace,
         }
     }
@@ -148,7 +152,8 @@ where
     let runtime = runtime(program.name)?;
     let entered = runtime.enter();
     let guard = telemetry::init(&common.telemetry)?;
-    let process = Process { grace: common.shutdown_deadline, ..Process::detached()? };
+    let (grace, log) = (common.shutdown_deadline, guard.log_filter());
+    let process = Process { grace, log, ..Process::detached()? };
     signals::listen(&process.shutdown)?;
     drop(entered);
 

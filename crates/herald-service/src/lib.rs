@@ -6,7 +6,7 @@
 //! | [`config`] | the one rule for options; every fault at once |
 //! | [`launch`](launch()) | from `main` to the exit code |
 //! | [`telemetry`] | logs, OTLP export, `traceparent` passed on |
-//! | [`MetricsHandle`], [`Readiness`], [`AdminPort`] | `/metrics`, `/ready`, `/live` |
+//! | [`MetricsHandle`], [`Readiness`], [`AdminPort`] | `/metrics`, `/ready`, `/live`, `/log` |
 //! | [`backplane_options`] | the options that all services share |
 //! | [`Tls`] | TLS of a listener, its files read again when they change |
 //! | [`Shutdown`], [`bind`], [`Exit`] | ending in time, sockets bound first, exit codes |
@@ -46,7 +46,7 @@
 //!     let admin = bind("HERALD_GATEWAY_ADMIN_LISTEN", options.admin_listen).await?;
 //!
 //!     let backplane = process.readiness.condition("backplane");
-//!     let admin = AdminPort::serve(admin, process.readiness.clone(), process.metrics.clone());
+//!     let admin = AdminPort::serve(admin, &process);
 //!
 //!     backplane.set_ready();
 //!     let router = axum::Router::new();
@@ -83,7 +83,7 @@ pub mod signals;
 pub mod telemetry;
 mod tls;
 
-pub use admin::{AdminPort, router as admin_router};
+pub use admin::AdminPort;
 pub use backplane::backplane_options;
 pub use exit::{Chain, Exit, Failure};
 pub use healthcheck::{Probe, healthcheck};

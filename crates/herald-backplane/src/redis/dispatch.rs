@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use herald_core::{Epoch, GatewayId, Notice, UserId};
+use tracing::Instrument as _;
 
 use super::{Redis, error::unexpected, eval, inbox::place, millis, receipts};
-use crate::{BackplaneError, Dispatched, Key, Target, Terms, figures, wire};
+use crate::{BackplaneError, Dispatched, Key, Target, Terms, figures, trace, wire};
 
 /// What `dispatch.lua` gives: now, position, random part, epoch, whether it is a duplicate, sessions,
 /// who was told.
@@ -67,8 +68,11 @@ impl Redis {
             }
             call
         };
-        let (at_ms, position, random, epoch, duplicate, sessions, told): Answer =
-            inner.servers.lasting_script(&keys[0], &inner.scripts.dispatch, call).await?;
+        let (at_ms, position, random, epoch, duplicate, sessions, told): Answer = inner
+            .servers
+            .lasting_script(&keys[0], &inner.scripts.dispatch, call)
+            .instrument(trace::script("dispatch"))
+            .await?;
         let listeners = self.tell(told).await;
         let place = place(&position, &random)?;
         let epoch = epoch.parse().map_err(|error| unexpected("dispatch", error))?;

@@ -1,13 +1,14 @@
 //! Sending what is not kept.
 
 use herald_core::{Notice, UserId, VolatileId};
+use tracing::Instrument as _;
 
 use super::{
     Redis,
     dispatch::{Sessions, Told, targets},
     eval,
 };
-use crate::{BackplaneError, Sent, wire};
+use crate::{BackplaneError, Sent, trace, wire};
 
 impl Redis {
     pub(crate) async fn send_volatile(
@@ -24,8 +25,11 @@ impl Redis {
             call.arg(deadline).arg(&message[..]).arg(inner.keys.gateway_channels());
             call
         };
-        let (at_ms, sessions, told): (u64, Sessions, Told) =
-            inner.servers.script(&key, &inner.scripts.volatile, call).await?;
+        let (at_ms, sessions, told): (u64, Sessions, Told) = inner
+            .servers
+            .script(&key, &inner.scripts.volatile, call)
+            .instrument(trace::script("volatile"))
+            .await?;
         let listeners = self.tell(told).await;
         Ok(Sent { id, at_ms, targets: targets(&sessions, listeners)? })
     }
@@ -39,7 +43,11 @@ impl Redis {
             call.arg(deadline).arg(&message[..]).arg(inner.keys.gateway_channels());
             call
         };
-        let told: Told = inner.servers.script(&key, &inner.scripts.broadcast, call).await?;
+        let told: Told = inner
+            .servers
+            .script(&key, &inner.scripts.broadcast, call)
+            .instrument(trace::script("broadcast"))
+            .await?;
         let listeners = self.tell(told).await;
         Ok(listeners.iter().filter(|(_, listening)| *listening > 0).count())
     }

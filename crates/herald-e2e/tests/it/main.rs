@@ -22,4 +22,5 @@ mod servers;
 mod sessions;
 mod support;
 mod survival;
+mod telemetry;
 mod wire;

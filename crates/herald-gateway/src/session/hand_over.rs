@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use herald_backplane::{Announced, InboxNotice, Receipt, ReceiptState, ReceiptsWanted};
-use herald_core::Place;
+use herald_core::{NoticeId, Place};
 use socketioxide::AckError;
 use tokio::task::AbortHandle;
+use tracing::Span;
 
 use super::{
     Flow, Session,
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     emit::{Acknowledgement, Outcome, Packet},
     expiry::now_ms,
-    figures, receipts,
+    figures, receipts, trace,
 };
 
 impl Session {
@@ -59,17 +60,21 @@ impl Session {
         asked: Vec<Asked>,
     ) -> (Outcome, u64) {
         let cursor = flow.delivery.cursor();
+        let span = trace::emit(&self.record, NoticeId(packet.place()));
         if asked.is_empty() {
-            return (packet.emit(&self.socket, &self.user, cursor, replayed), 0);
+            let outcome = packet.emit(&self.socket, &self.user, cursor, replayed);
+            span.record("herald.outcome", outcome.as_str());
+            return (outcome, 0);
         }
         let (outcome, awaiting) = if ledger::wants_acks(&asked) {
             match packet.emit_for_ack(&self.socket, &self.user, cursor, replayed) {
-                Ok(ack) => (Outcome::Taken, Some(self.await_ack(packet.place(), ack))),
+                Ok(ack) => (Outcome::Taken, Some(self.await_ack(packet.place(), ack, &span))),
                 Err(outcome) => (outcome, None),
             }
         } else {
             (packet.emit(&self.socket, &self.user, cursor, replayed), None)
         };
+        span.record("herald.outcome", outcome.as_str());
         let at_ms = now_ms();
         if outcome == Outcome::Taken {
             let given_up = flow.ledger.give(packet.place(), at_ms, asked, awaiting);
@@ -82,12 +87,22 @@ impl Session {
 
     /// An acknowledgement takes its whole time to fail when the socket has gone, so that the
     /// session's end is what ends the wait for it.
-    fn await_ack(self: &Arc<Self>, place: Place, ack: Acknowledgement) -> AbortHandle {
+    fn await_ack(
+        self: &Arc<Self>,
+        place: Place,
+        ack: Acknowledgement,
+        emitted: &Span,
+    ) -> AbortHandle {
         let session = Arc::clone(self);
+        // It ends with the wait, be it that this is aborted.
+        let span = trace::acknowledge(emitted);
         let wait = async move {
             match ack.await {
                 // Whatever the client has to say with it.
-                Ok(_) | Err(AckError::Decode(_)) => session.acked(place),
+                Ok(_) | Err(AckError::Decode(_)) => {
+                    span.record("herald.acknowledged", true);
+                    session.acked(place);
+                }
                 Err(_) => session.not_acked(place),
             }
         };

@@ -1,5 +1,6 @@
 //! Logs, and traces where a collector is configured.
 
+mod log_filter;
 mod options;
 mod traceparent;
 
@@ -14,17 +15,21 @@ use tracing_subscriber::{
     filter::{FilterExt as _, FilterFn, filter_fn},
     layer::SubscriberExt as _,
     registry::LookupSpan,
+    reload,
     util::SubscriberInitExt as _,
 };
 
+pub use herald_backplane::SPANS;
+pub use log_filter::LogFilter;
 pub use options::{LogFormat, TelemetryOptions};
-pub use traceparent::{TraceContext, current_traceparent};
+pub use traceparent::{TraceContext, current_traceparent, link};
 
 /// Keeps the exporter until the end of the process; [`flush`](Self::flush) it there.
 #[must_use = "without it the last spans are lost"]
 #[derive(Debug)]
 pub struct TelemetryGuard {
     provider: Option<SdkTracerProvider>,
+    log: Option<LogFilter>,
 }
 
 /// Telemetry that cannot be set up. Not retryable: it is the configuration.
@@ -63,16 +68,24 @@ pub fn init(options: &TelemetryOptions) -> Result<TelemetryGuard, TelemetryError
             .with_tracer(provider.tracer("herald"))
             .with_filter(exported())
     });
+    let (filter, handle) = reload::Layer::new(filter);
     let installed = tracing_subscriber::registry()
         // The log's filter is the log's alone: `HERALD_LOG=error` must not cut traces.
-        .with(log_layer(options.format).with_filter(filter.and(without_packets())))
+        .with(log_layer(options.format).with_filter(filter.and(logged())))
         .with(traces)
         .try_init()
         .is_ok();
-    Ok(TelemetryGuard { provider: provider.filter(|_| installed) })
+    let log = installed.then(|| LogFilter::new(options.filter.clone(), handle));
+    Ok(TelemetryGuard { provider: provider.filter(|_| installed), log })
 }
 
 impl TelemetryGuard {
+    /// What is logged, to be changed; absent where another subscriber decides it.
+    #[must_use]
+    pub fn log_filter(&self) -> Option<LogFilter> {
+        self.log.clone()
+    }
+
     /// Sends what has not been sent, for at most `deadline`. Blocks: call it on a thread that may,
     /// while the runtime is still there. Failing is logged, since nothing else can be done.
     pub fn flush(self, deadline: Duration) {
@@ -97,12 +110,13 @@ where
 }
 
 /// Nothing that holds what clients say, whatever the directive: at `trace` the WebSocket library
-/// dumps every frame, and with it tokens and notices.
-fn without_packets() -> FilterFn {
+/// dumps every frame, and with it tokens and notices. Nor what is for export alone.
+fn logged() -> FilterFn {
     filter_fn(|metadata| {
         let websocket = ["tungstenite", "tokio_tungstenite"];
-        *metadata.level() < Level::TRACE
-            || !websocket.iter().any(|library| metadata.target().starts_with(library))
+        let dumps = *metadata.level() == Level::TRACE
+            && websocket.iter().any(|library| metadata.target().starts_with(library));
+        !dumps && metadata.target() != SPANS
     })
 }
 

@@ -39,6 +39,39 @@ impl TraceContext {
         }
     }
 
+    /// The same, if whoever began the trace records it: for what is not worth a look otherwise.
+    pub fn recorded(traceparent: Option<&str>) -> Option<Self> {
+        // Version, ids and flags of the only version that there is; the last bit says it.
+        let flags = *traceparent?.as_bytes().get(54)?;
+        if flags % 2 == 0 {
+            return None;
+        }
+        let context = Self::extract(traceparent);
+        let is_recorded = context.remote.as_ref().is_some_and(SpanContext::is_sampled);
+        is_recorded.then_some(context)
+    }
+
+    /// Makes a span that has just been made part of this trace.
+    pub fn adopt(&self, span: &Span) {
+        if let Some(remote) = &self.remote {
+            let parent = Context::new().with_remote_span_context(remote.clone());
+            // Fails where nothing is exported, which is the case of the header untouched.
+            let _ = span.set_parent(parent);
+        }
+    }
+
+    /// Links a span to this trace, as one of several that it is about.
+    pub fn link(&self, span: &Span) {
+        if let Some(remote) = &self.remote {
+            span.add_link(remote.clone());
+        }
+    }
+
+    /// The trace's id.
+    pub fn trace_id(&self) -> Option<TraceId> {
+        Some(self.remote.as_ref()?.trace_id())
+    }
+
     /// The header as it came in.
     pub fn traceparent(&self) -> Option<&str> {
         self.header.as_deref()
@@ -48,12 +81,20 @@ impl TraceContext {
     /// [`current_traceparent`] knows it. Tasks spawned inside do not inherit it: hand the
     /// context over and call this again.
     pub async fn in_span<F: Future>(self, span: Span, future: F) -> F::Output {
-        if let Some(remote) = &self.remote {
-            let parent = Context::new().with_remote_span_context(remote.clone());
-            // Fails where nothing is exported, which is the case of the header untouched.
-            let _ = span.set_parent(parent);
-        }
+        self.adopt(&span);
         CURRENT.scope(self, future.instrument(span)).await
+    }
+}
+
+/// Links `span` to another one of this process, if that is exported.
+pub fn link(span: &Span, to: &Span) {
+    if to.is_disabled() {
+        return;
+    }
+    let context = to.context();
+    let to = context.span().span_context().clone();
+    if to.is_valid() {
+        span.add_link(to);
     }
 }
 
@@ -147,6 +188,16 @@ mod tests {
         assert_eq!(seen[..36], HEADER[..36], "the trace is the caller's");
         assert!(seen.ends_with("-01"), "so is its sampling: {seen}");
         assert!(TraceContext::extract(Some(&seen)).traceparent().is_some());
+    }
+
+    #[test]
+    fn only_what_is_recorded_is_worth_a_look() {
+        let recorded = |header| TraceContext::recorded(header).is_some();
+        assert!(recorded(Some(HEADER)));
+        let unsampled = HEADER.replace("-01", "-00");
+        assert!(!recorded(Some(&unsampled)) && !recorded(Some("00-01")) && !recorded(None));
+        let invalid = HEADER.replace("4bf92f", "4BF92F");
+        assert!(!recorded(Some(&invalid)));
     }
 
     #[tokio::test]

@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-use herald_service::{AdminPort, Exit, MetricsHandle, Probe, Readiness, bind, healthcheck};
+use herald_service::{AdminPort, Exit, Probe, Process, Readiness, bind, healthcheck};
 
 const DEADLINE: Duration = Duration::from_secs(5);
 
 async fn serve(readiness: &Readiness) -> AdminPort {
     let bound = bind("HERALD_TEST_ADMIN_LISTEN", ([127, 0, 0, 1], 0).into()).await.unwrap();
-    AdminPort::serve(bound, readiness.clone(), MetricsHandle::install().unwrap())
+    let readiness = readiness.clone();
+    AdminPort::serve(bound, &Process { readiness, ..Process::detached().unwrap() })
 }
 
 /// Head and body of a plain GET.

@@ -35,7 +35,7 @@ async fn serve(options: Options, process: Process) -> Result<(), Failure> {
     let admin = bind("HERALD_TEST_ADMIN_LISTEN", options.admin_listen).await?;
     process.readiness.condition("work").set_ready();
     tracing::info_span!(target: "herald_test", "work").in_scope(|| {});
-    let admin = AdminPort::serve(admin, process.readiness.clone(), process.metrics.clone());
+    let admin = AdminPort::serve(admin, &process);
     if options.stubborn {
         std::future::pending::<()>().await;
     }

@@ -1,0 +1,5 @@
+//! What operators see: traces, and what is logged.
+
+mod collector;
+mod log;
+mod traces;
