@@ -19,6 +19,9 @@ pub enum GatewayEvent {
     Broadcast(VolatileNotice),
     /// Sessions that this user has here are to end for good.
     End(EndOrder),
+    /// Somebody wants to know where the sessions that this user has here stand: to be answered
+    /// with [`crate::GatewayPort::tell_places`].
+    AskPlaces(UserId, ReceiptsWanted),
     /// The channel was interrupted and is back, or messages were dropped: any
     /// number of hints may be missing. Every session is in doubt.
     Doubt,

@@ -15,8 +15,8 @@ use herald_core::{
 use tokio::sync::watch;
 
 use crate::{
-    Admission, BackplaneError, Clock, Ending, GatewayEvents, Kept, LeaseError, Mark, OpenError,
-    Outgoing, ReceiptEvents, ReceiptsWanted, Reported, Standing, memory, redis,
+    Admission, BackplaneError, Clock, Ending, Found, GatewayEvents, Kept, LeaseError, Mark,
+    OpenError, Outgoing, Places, ReceiptEvents, ReceiptsWanted, Reported, Standing, memory, redis,
 };
 
 /// How a backplane is opened.
@@ -398,7 +398,7 @@ impl NotifierPort {
     ///
     /// With `terms.receipts` the gateways report what becomes of the notice to
     /// [`NotifierPort::receipts`] of that id, the first ones perhaps before this
-    /// answers. If acknowledgements are wanted, the targets are kept for
+    /// answers. If acknowledgements are wanted, the targets (a retry's too) are kept for
     /// [`NotifierPort::kept`].
     ///
     /// # Errors
@@ -469,6 +469,35 @@ impl NotifierPort {
         match self {
             Self::Memory(memory) => Ok(memory.kept(user, place)),
             Self::Redis(redis) => redis.kept(user, place).await,
+        }
+    }
+
+    /// Looks for the notice at `place`.
+    ///
+    /// # Errors
+    /// Retryable ones.
+    pub async fn find(&self, user: &UserId, place: Place) -> Result<Found, BackplaneError> {
+        match self {
+            Self::Memory(memory) => memory.find(user, place),
+            Self::Redis(redis) => redis.find(user, place).await,
+        }
+    }
+
+    /// Asks the gateways that own a session of the user where these stand. The answers come
+    /// to [`NotifierPort::receipts`] of `to`, one of each gateway, as
+    /// [`crate::ReceiptEvent::Places`]; of one that does not run, or whose answer is lost, none
+    /// does. Gives the sessions asked for, each with whether its gateway was listening.
+    ///
+    /// # Errors
+    /// Retryable ones.
+    pub async fn ask_places(
+        &self,
+        user: &UserId,
+        to: ReceiptsWanted,
+    ) -> Result<Vec<Target>, BackplaneError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.ask_places(user, to)),
+            Self::Redis(redis) => redis.ask_places(user, to).await,
         }
     }
 
@@ -802,6 +831,21 @@ impl GatewayPort {
         match self {
             Self::Memory(gateway) => Ok(gateway.report(reports)),
             Self::Redis(gateway) => gateway.report(reports).await,
+        }
+    }
+
+    /// Answers [`crate::GatewayEvent::AskPlaces`]; whether anybody heard.
+    ///
+    /// # Errors
+    /// Any; repeating is harmless, but what is late is of no use.
+    pub async fn tell_places(
+        &self,
+        to: ReceiptsWanted,
+        places: &Places,
+    ) -> Result<bool, BackplaneError> {
+        match self {
+            Self::Memory(gateway) => Ok(gateway.memory().tell_places(to, places)),
+            Self::Redis(gateway) => gateway.redis().tell_places(to, places).await,
         }
     }
 

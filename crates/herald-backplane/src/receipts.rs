@@ -7,7 +7,7 @@ use herald_core::{
 };
 use tokio::sync::{mpsc, watch};
 
-use crate::Health;
+use crate::{Health, Places};
 
 /// Who wants to hear what becomes of a notice. Travels with it, and is kept with it, so that
 /// whoever delivers it later reports too.
@@ -37,6 +37,31 @@ pub enum ReceiptState {
     Gone,
 }
 
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GoneReason {
+    /// Its client left, as clients do by themselves.
+    ClientLeft,
+    /// Its connection closed or broke.
+    ConnectionLost,
+    /// Its client did not answer a ping in time.
+    Silent,
+    /// Its token ended.
+    TokenExpired,
+    /// A caller ended it.
+    Kicked,
+    /// Its user had too many sessions, and it was the oldest.
+    Evicted,
+    /// All that is kept of its user was removed.
+    Purged,
+    /// Its socket took nothing for too long.
+    Lagging,
+    /// Its gateway ended, and sent its clients to others.
+    GatewayEnded,
+    /// It could not be registered.
+    Unregistered,
+}
+
 /// One session's word on one notice, with what names the session to who knows nothing of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
@@ -52,10 +77,14 @@ pub struct Receipt {
     pub state: ReceiptState,
     /// When it came there, in milliseconds since 1970 by the gateway's clock.
     pub at_ms: u64,
+    /// Where it is emitted: whether it was read from the inbox because the client connected.
+    pub replayed: bool,
+    /// Where it is gone: why the session ended, if its gateway knew.
+    pub gone: Option<GoneReason>,
 }
 
 impl Receipt {
-    /// Of that session.
+    /// Of that session, nothing further being known.
     #[must_use]
     pub fn of(session: &SessionRecord, state: ReceiptState, at_ms: u64) -> Self {
         Self {
@@ -65,6 +94,8 @@ impl Receipt {
             connected_at_ms: session.connected_at_ms,
             state,
             at_ms,
+            replayed: false,
+            gone: None,
         }
     }
 }
@@ -108,11 +139,47 @@ pub struct Reported {
 /// What is kept of one notice, oldest first. Complete as far as the retention reaches.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Kept {
-    /// The sessions that were its targets when it was accepted, each with its lease; `None` once
-    /// that is no longer kept.
-    pub targets: Option<Vec<(SessionId, GatewayId)>>,
+    /// Whom it was meant for when it was accepted; `None` once that is no longer kept.
+    pub targets: Option<KeptTargets>,
+    /// Whom its retries told of it once more, those that wanted acknowledgements too.
+    pub retries: Vec<KeptTargets>,
     /// What gateways reported.
-    pub reports: Vec<Report>,
+    pub reports: Vec<KeptReport>,
+}
+
+/// The sessions that a user had when a notice was accepted, or sent once more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptTargets {
+    /// When, in milliseconds since 1970 by the backplane's clock.
+    pub at_ms: u64,
+    /// All of them, in no order.
+    pub sessions: Vec<KeptTarget>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptTarget {
+    /// The session; what tells of its client's machine, `socket_id` and `user_agent`, is left out.
+    pub session: SessionRecord,
+    /// Whether its gateway listened to its channel then; `None` where that was not noted.
+    pub heard: Option<bool>,
+}
+
+impl KeptTarget {
+    pub(crate) fn of(session: &SessionRecord, heard: Option<bool>) -> Self {
+        let session =
+            SessionRecord { socket_id: String::new(), user_agent: None, ..session.clone() };
+        Self { session, heard }
+    }
+}
+
+/// A report as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptReport {
+    /// Since when, in milliseconds since 1970 by the backplane's clock.
+    pub at_ms: u64,
+    /// The report.
+    pub report: Report,
 }
 
 /// What a notifier hears of the notices that it wants to hear of.
@@ -125,6 +192,13 @@ pub enum ReceiptEvent {
         token: u64,
         /// What was seen.
         report: Report,
+    },
+    /// Where a user's sessions on one gateway stand, for the call of that token.
+    Places {
+        /// Of [`ReceiptsWanted`].
+        token: u64,
+        /// The answer.
+        places: Places,
     },
     /// The channel is there (again), or reports were dropped: any number may be missing.
     Doubt,

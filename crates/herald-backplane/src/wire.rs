@@ -14,20 +14,24 @@ use herald_proto::wire::{
 };
 use prost::Message;
 
-pub(crate) use self::receipts::{decode_report, decode_reports, encode_report, encode_reports};
+pub(crate) use self::receipts::{
+    decode_report, decode_reports, encode_places, encode_report, encode_reports,
+};
 use crate::{
     Announced, BackplaneError, EndOrder, EndReason, Ending, GatewayEvent, Mark, ReceiptsWanted,
     VolatileNotice, events::Queued,
 };
 
 /// The highest version of channel messages that this build reads.
-const CHANNEL_VERSION: u32 = 3;
+const CHANNEL_VERSION: u32 = 4;
 /// The version that announcements are written with.
 const ANNOUNCEMENT: u32 = 1;
 /// The version that volatile notices are written with.
 const VOLATILE: u32 = 2;
 /// The version that endings are written with.
 const END: u32 = 3;
+/// The version that questions for places are written with.
+const ASK_PLACES: u32 = 4;
 
 /// What is stored or was received cannot be read.
 fn unreadable(what: &str, why: impl std::fmt::Display) -> BackplaneError {
@@ -211,6 +215,21 @@ pub(crate) fn encode_end(user: &UserId, ending: &Ending) -> Vec<u8> {
     message.encode_to_vec()
 }
 
+/// A question for the places of a user's sessions; but for its time, which whoever
+/// publishes appends.
+pub(crate) fn encode_ask_places(user: &UserId, to: ReceiptsWanted) -> Vec<u8> {
+    let message = ChannelMessage {
+        position: Position::ZERO.to_string(),
+        previous: Position::ZERO.to_string(),
+        version: ASK_PLACES,
+        user_id: user.as_str().to_owned(),
+        receipts: Some(to.into()),
+        body: Some(Body::AskPlaces(wire::AskPlaces {})),
+        ..Default::default()
+    };
+    message.encode_to_vec()
+}
+
 fn end(user: UserId, end: wire::End, mark: Mark) -> Result<EndOrder, BackplaneError> {
     let why = match end.why() {
         wire::EndReason::Unspecified | wire::EndReason::Kicked => EndReason::Kicked,
@@ -268,6 +287,10 @@ pub(crate) fn decode_message(message: Bytes) -> Result<Queued, BackplaneError> {
         }
         Some(Body::End(body)) => {
             return Ok(GatewayEvent::End(end(user, body, Mark(sent_at_ms))?).into());
+        }
+        Some(Body::AskPlaces(_)) => {
+            let to = message.receipts.ok_or_else(|| unreadable(what, "it names nobody to tell"))?;
+            return Ok(GatewayEvent::AskPlaces(user, to.into()).into());
         }
         Some(Body::InInbox(_)) | None => (None, 0),
     };
@@ -382,6 +405,16 @@ mod tests {
                 assert_eq!(event, GatewayEvent::End(order));
             }
         }
+    }
+
+    #[test]
+    fn a_question_for_places_is_read_as_it_was_written() {
+        let user = UserId::new("alice").unwrap();
+        let mut message = encode_ask_places(&user, WANTED);
+        message.push(81);
+        message.extend(7_u64.to_le_bytes());
+        let event = decode_message(message.into()).unwrap().into_event();
+        assert_eq!(event, GatewayEvent::AskPlaces(user, WANTED));
     }
 
     /// What the gateways before version 2 did.

@@ -16,6 +16,7 @@ use crate::{
     delivery::{Doubt, Next},
     edge::CloseReason,
     emit::Outcome,
+    end_cause::EndCause,
     ending, figures,
     session::{Progress, Session},
     trace,
@@ -68,7 +69,7 @@ async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
         };
         // Ended before, or while it was registered: what was written is taken back.
         let Some(Fetched { page, permit, pause }) = fetched.filter(|_| !session.is_gone()) else {
-            context.depart(&session, "lost");
+            context.depart(&session, EndCause::Lost);
             return;
         };
         let span = trace::replay(session.record(), &page);
@@ -87,7 +88,7 @@ async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
             Progress::Done(Next::Live) => return,
             Progress::Done(Next::Read) | Progress::More => {}
             Progress::Gone => {
-                context.depart(&session, "lost");
+                context.depart(&session, EndCause::Lost);
                 return;
             }
             Progress::Full { some } => {
@@ -95,7 +96,7 @@ async fn run(context: Arc<Context>, session: Arc<Session>, after_full: bool) {
                     room.relax();
                 }
                 if wait_for_room(&context, &session, &mut room).await == Outcome::Gone {
-                    context.depart(&session, "lost");
+                    context.depart(&session, EndCause::Lost);
                     return;
                 }
             }

@@ -9,7 +9,7 @@ use crate::{
     catch_up,
     context::Context,
     emit::{Packet, VolatilePacket},
-    ending,
+    ending, places,
     session::ledger::Due,
     trace,
 };
@@ -36,6 +36,7 @@ pub(crate) async fn consume(context: &Arc<Context>, lease: GatewayId, events: &m
             }
             GatewayEvent::Broadcast(notice) => context.broadcasts.offer(notice),
             GatewayEvent::End(order) => ending::obey(context, &order),
+            GatewayEvent::AskPlaces(user, to) => places::tell(context, lease, &user, to),
             GatewayEvent::Doubt => context.audits.channel_doubted(),
             GatewayEvent::LeaseLost => return,
         }

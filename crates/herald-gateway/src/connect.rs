@@ -29,6 +29,7 @@ use crate::{
     catch_up,
     context::Context,
     edge::{self, CloseReason},
+    end_cause::EndCause,
     ending, figures,
     handshake::{Beginning, Handshake, HandshakeError},
     renewal,
@@ -162,8 +163,9 @@ async fn look_at(
         Beginning::Start | Beginning::Malformed => Since::Start,
         Beginning::After(Cursor { epoch, place }) => Since::After(Cursor { epoch, place }),
     };
-    let malformed = beginning == Beginning::Malformed;
-    Ok(Admitted { identity, device, since, malformed, mark: admission.mark, connecting })
+    let (malformed, resumed) = (beginning == Beginning::Malformed, beginning != Beginning::Now);
+    let mark = admission.mark;
+    Ok(Admitted { identity, device, since, resumed, malformed, mark, connecting })
 }
 
 /// The client is connected. Nothing here waits: until the disconnect handler is there, a client
@@ -179,7 +181,7 @@ fn connected(context: &Arc<Context>, namespace: Namespace, socket: SocketRef) {
     let (of_handler, user) = (Arc::clone(context), admitted.identity.user.clone());
     socket.on_disconnect(move |reason: DisconnectReason| {
         if let Some(session) = of_handler.sessions.find(&user, id) {
-            of_handler.depart(&session, reason_of(reason));
+            of_handler.depart(&session, cause_of(reason));
         }
         std::future::ready(())
     });
@@ -199,7 +201,7 @@ fn connected(context: &Arc<Context>, namespace: Namespace, socket: SocketRef) {
     context.expiries.watch(&session);
     // The handler may have run before there was anything to take out.
     if !socket.connected() {
-        context.depart(&session, "early");
+        context.depart(&session, EndCause::Early);
         return;
     }
     catch_up::start(context, session, None);
@@ -241,15 +243,15 @@ fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(USER_AGENT_BYTES)]
 }
 
-fn reason_of(reason: DisconnectReason) -> &'static str {
+fn cause_of(reason: DisconnectReason) -> EndCause {
     match reason {
-        DisconnectReason::TransportClose => "transport_close",
-        DisconnectReason::MultipleHttpPollingError => "multiple_polls",
-        DisconnectReason::PacketParsingError => "bad_packet",
-        DisconnectReason::TransportError => "transport_error",
-        DisconnectReason::HeartbeatTimeout => "heartbeat",
-        DisconnectReason::ClientNSDisconnect => "client",
-        DisconnectReason::ServerNSDisconnect => "server",
-        DisconnectReason::ClosingServer => "closing",
+        DisconnectReason::TransportClose => EndCause::TransportClose,
+        DisconnectReason::MultipleHttpPollingError => EndCause::MultiplePolls,
+        DisconnectReason::PacketParsingError => EndCause::BadPacket,
+        DisconnectReason::TransportError => EndCause::TransportError,
+        DisconnectReason::HeartbeatTimeout => EndCause::Heartbeat,
+        DisconnectReason::ClientNSDisconnect => EndCause::Client,
+        DisconnectReason::ServerNSDisconnect => EndCause::Server,
+        DisconnectReason::ClosingServer => EndCause::Closing,
     }
 }

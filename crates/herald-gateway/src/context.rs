@@ -15,9 +15,11 @@ use crate::{
     delivery::Doubt,
     departures::Departures,
     edge::Transports,
+    end_cause::EndCause,
     expiry::Expiries,
     figures::{self, Figures},
     lease::Lease,
+    places,
     receipts::Receipts,
     session::Session,
     sessions::Sessions,
@@ -48,6 +50,8 @@ pub(crate) struct Context {
     pub(crate) registrations: Semaphore,
     /// For all others.
     pub(crate) repairs: Semaphore,
+    /// For telling where sessions stand.
+    pub(crate) answers: Arc<Semaphore>,
     /// The longest that one call to the backplane may take, with a margin to its own deadline.
     pub(crate) call_deadline: Duration,
     pub(crate) bounds: Bounds,
@@ -95,6 +99,7 @@ impl Context {
             figures: Figures::new(),
             registrations: Semaphore::new(READS),
             repairs: Semaphore::new(READS),
+            answers: Arc::new(Semaphore::new(places::ANSWERS)),
             call_deadline: call_deadline + Duration::from_millis(500),
             bounds,
             tasks: TaskTracker::new(),
@@ -151,13 +156,13 @@ impl Context {
         }
     }
 
-    /// A session has ended: takes it out, here and in the registry. Only the first `reason` is
+    /// A session has ended: takes it out, here and in the registry. Only the first `cause` is
     /// counted; what a registration under way may yet have written is taken out each time.
-    pub(crate) fn depart(&self, session: &Session, reason: &'static str) {
+    pub(crate) fn depart(&self, session: &Session, cause: EndCause) {
         if self.sessions.remove(session).is_some() {
-            figures::disconnects(reason).increment(1);
+            figures::disconnects(cause.as_str()).increment(1);
         }
-        session.leave(&self.figures);
+        session.leave(cause, &self.figures);
         self.expiries.forget(session.id());
         if session.may_be_registered() {
             self.departures.push(session);

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, timeout_at},
 };
 
-use crate::{context::Context, edge::CloseReason, session::Session};
+use crate::{context::Context, edge::CloseReason, end_cause::EndCause, session::Session};
 
 /// Time between two waves.
 const WAVE: Duration = Duration::from_millis(100);
@@ -96,7 +96,7 @@ async fn dismiss(context: Arc<Context>, wave: Vec<Client>, warning: Duration) {
         let turn = (warning / 2).mul_f64(nth as f64 / count as f64);
         tokio::time::sleep_until(begin + turn).await;
         for session in &client {
-            context.depart(session, "draining");
+            context.depart(session, EndCause::Draining);
         }
         client[0].close(CloseReason::Draining);
     }

@@ -7,7 +7,10 @@ use std::{sync::Arc, time::Duration};
 use herald_backplane::{Admission, BackplaneError, EndOrder, EndReason, Ending, GatewayPort};
 use herald_core::UserId;
 
-use crate::{auth::Identity, backoff::Backoff, context::Context, figures, session::Session};
+use crate::{
+    auth::Identity, backoff::Backoff, context::Context, end_cause::EndCause, figures,
+    session::Session,
+};
 
 /// How often the number of a user's sessions is looked at before that is left to the next one that
 /// connects.
@@ -38,7 +41,7 @@ pub(crate) fn end(context: &Context, session: &Session, why: EndReason, words: &
     tracing::info!(session = %session.id(), why = why.as_str(), words, "session ended");
     session.tell_ended(why, words);
     // Before Socket.IO's handler does, which knows no reason.
-    context.depart(session, why.as_str());
+    context.depart(session, EndCause::Ended(why));
     session.disconnect(why);
 }
 

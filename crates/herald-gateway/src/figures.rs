@@ -31,8 +31,8 @@
 //! | `herald_gateway_unreadable_total` | | notices dropped because their bytes are no JSON |
 //! | `herald_gateway_broadcasts_total` | | broadcasts handed to the sockets here |
 //! | `herald_gateway_dropped_total` | `kind`, `reason` | sockets that did not get a `volatile` notice or a `broadcast`: `full` (their queue is), `connecting` (not yet told `herald:ready`), `gone`, `unreadable`; and broadcasts as a whole, `busy` (too many at once) |
-//! | `herald_gateway_reports_total` | `outcome` | receipts reported to notifiers: `heard`, `unheard` (the notifier does not listen, now or any more) |
-//! | `herald_gateway_reports_dropped_total` | `reason` | reports that never were: `full` (too many waited), `late` (the backplane did not take them in time), `owed` (too many notices still to be handed to one session) |
+//! | `herald_gateway_reports_total` | `outcome` | receipts, and places of sessions, reported to notifiers: `heard`, `unheard` (the notifier does not listen, now or any more) |
+//! | `herald_gateway_reports_dropped_total` | `reason` | reports that never were: `full` (too many waited), `late` (the backplane did not take them in time), `owed` (too many notices still to be handed to one session), `busy` (too many asked at once where sessions stand) |
 //! | `herald_gateway_acks_total` | `outcome` | acknowledgements awaited: `acked`, `timeout`, `gone` (the session ended), `dropped` (too many at once of one session) |
 //! | `herald_gateway_unregistering_sessions` | | sessions that ended and are still to be removed from the registry |
 //! | `herald_gateway_leases_total` | `event` | `taken`, `lost` |

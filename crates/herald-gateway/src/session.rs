@@ -13,7 +13,7 @@ use std::{
 };
 
 use herald_backplane::{
-    Announced, Clock, EndReason, Finding, InboxNotice, Mark, Page, Receipt, Since,
+    Announced, Clock, EndReason, Finding, InboxNotice, Mark, Page, Receipt, SessionPlace, Since,
 };
 use herald_core::{Cursor, Device, GapReason, SessionId, SessionRecord, UserId};
 use socketioxide::{extract::SocketRef, socket::Sid};
@@ -25,6 +25,7 @@ use crate::{
     delivery::{Delivery, Doubt, Gap, Next, Verdict},
     edge::{CloseReason, Connecting, Transport},
     emit::{self, Outcome, Packet, VolatilePacket},
+    end_cause::EndCause,
     expiry::now_ms,
     figures::{self, Figures},
     receipts::Receipts,
@@ -37,6 +38,8 @@ pub(crate) struct Admitted {
     pub(crate) device: Option<Device>,
     /// Where it goes on from.
     pub(crate) since: Since,
+    /// It said so itself, rather than beginning with what comes now.
+    pub(crate) resumed: bool,
     /// Its cursor was not readable.
     pub(crate) malformed: bool,
     /// What it is let in at.
@@ -51,6 +54,7 @@ pub(crate) struct Session {
     user: UserId,
     record: SessionRecord,
     mark: Mark,
+    resumed: bool,
     socket: SocketRef,
     transport: Transport,
     receipts: Receipts,
@@ -72,6 +76,8 @@ struct Token {
 #[derive(Debug)]
 struct Flow {
     delivery: Delivery,
+    /// Where its first page began.
+    began: Option<Cursor>,
     stage: Stage,
     /// What the socket is to take before anything else; at most `herald:ready`, one gap and one
     /// notice.
@@ -85,6 +91,8 @@ struct Flow {
     /// A catch-up is at work. While the delivery reads there is one, unless the session ends.
     catching_up: bool,
     lagging: bool,
+    /// Why its transport is being closed.
+    closed: Option<CloseReason>,
     gone: bool,
     ledger: Ledger,
 }
@@ -152,16 +160,18 @@ impl Session {
         transport: Transport,
         receipts: Receipts,
     ) -> Self {
-        let Admitted { identity, since, malformed, mark, .. } = admitted;
+        let Admitted { identity, since, resumed, malformed, mark, .. } = admitted;
         Self {
             user: identity.user,
             record,
             mark,
+            resumed,
             socket,
             transport,
             receipts,
             flow: Mutex::new(Flow {
                 delivery: Delivery::new(since),
+                began: None,
                 stage: Stage::New { malformed },
                 waiting: VecDeque::new(),
                 connecting: None,
@@ -169,6 +179,7 @@ impl Session {
                 attempted: false,
                 catching_up: true,
                 lagging: false,
+                closed: None,
                 gone: false,
                 ledger: Ledger::default(),
             }),
@@ -230,6 +241,7 @@ impl Session {
 
     /// Closes the client's transport, all its namespaces with it; it will come back.
     pub(crate) fn close(&self, reason: CloseReason) {
+        self.lock().closed.get_or_insert(reason);
         self.transport.close(reason);
     }
 
@@ -428,6 +440,7 @@ impl Session {
         let mut gap = flow.delivery.accept(page);
         if let Stage::New { malformed } = flow.stage {
             let start = flow.delivery.cursor();
+            flow.began = Some(start);
             flow.stage = Stage::Replaying;
             flow.connecting = None;
             flow.waiting.push_back(Waiting::Ready(start));
@@ -553,12 +566,26 @@ impl Session {
     }
 
     /// The session ends.
-    pub(crate) fn leave(&self, figures: &Figures) {
+    pub(crate) fn leave(&self, cause: EndCause, figures: &Figures) {
         let mut flow = self.lock();
         flow.gone = true;
         flow.connecting = None;
         flow.keeps_up(figures);
-        self.settle(&mut flow);
+        let gone = cause.gone(flow.closed);
+        self.settle(&mut flow, gone);
+    }
+
+    /// Where it stands; `None` once it has ended.
+    pub(crate) fn place(&self) -> Option<SessionPlace> {
+        let flow = self.lock();
+        (!flow.gone).then(|| SessionPlace {
+            session: self.id(),
+            at: flow.delivery.cursor(),
+            began: flow.began,
+            resumed: self.resumed,
+            reading: flow.catching_up,
+            lagging: flow.lagging,
+        })
     }
 
     /// Whether the session has ended.

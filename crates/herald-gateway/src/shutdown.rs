@@ -9,6 +9,7 @@ use crate::{
     context::Context,
     drain,
     edge::{Admission, CloseReason, EdgeHandle, Refusal},
+    end_cause::EndCause,
 };
 
 /// Kept back from the whole time for what comes after the clients: as much as all steps take
@@ -67,6 +68,6 @@ pub(crate) async fn leave(
     }
     // Those that no disconnect handler has taken out.
     for session in context.sessions.all() {
-        context.depart(&session, "closing");
+        context.depart(&session, EndCause::Closing);
     }
 }

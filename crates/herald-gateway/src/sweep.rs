@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::context::Context;
+use crate::{context::Context, end_cause::EndCause};
 
 const EVERY: Duration = Duration::from_secs(30);
 
@@ -25,7 +25,7 @@ async fn sweep(context: &Context) -> usize {
     let mut found = 0;
     for (nth, session) in context.sessions.all().into_iter().enumerate() {
         if !session.is_connected() {
-            context.depart(&session, "lost");
+            context.depart(&session, EndCause::Lost);
             found += 1;
         }
         if nth % BURST == BURST - 1 {

@@ -40,6 +40,7 @@ pub(crate) enum Rpc {
     SendNotice,
     BatchSendNotices,
     ListNotices,
+    ExplainNotice,
     BatchGetPresence,
     DisconnectUser,
     PurgeUser,
@@ -48,10 +49,11 @@ pub(crate) enum Rpc {
 
 impl Rpc {
     /// All there are.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::SendNotice,
         Self::BatchSendNotices,
         Self::ListNotices,
+        Self::ExplainNotice,
         Self::BatchGetPresence,
         Self::DisconnectUser,
         Self::PurgeUser,
@@ -77,6 +79,7 @@ impl Rpc {
             Self::SendNotice => "SendNotice",
             Self::BatchSendNotices => "BatchSendNotices",
             Self::ListNotices => "ListNotices",
+            Self::ExplainNotice => "ExplainNotice",
             Self::BatchGetPresence => "BatchGetPresence",
             Self::DisconnectUser => "DisconnectUser",
             Self::PurgeUser => "PurgeUser",

@@ -6,7 +6,7 @@ use std::{
 };
 
 use herald_backplane::BackplaneOptions;
-use herald_core::limits;
+use herald_core::{InboxLimits, limits};
 use herald_service::{
     TlsOptions, TlsVariables, backplane_options,
     config::{ByteSize, Reader},
@@ -47,10 +47,9 @@ pub struct Options {
     pub batch_items: usize,
     /// Largest batch, in bytes as encoded; also the largest body over HTTP.
     pub batch_bytes: usize,
-    /// Most notices on a page of an inbox: as many as the backplane reads at a time.
-    pub page_notices: u32,
-    /// How long the backplane keeps a notice, and so the longest ttl.
-    pub inbox_age: Duration,
+    /// What the backplane's inboxes keep: its age is the longest ttl, and its pages are the longest
+    /// that are given.
+    pub inbox: InboxLimits,
     /// Most calls under way, over both protocols together. Each may hold a message of
     /// `batch_bytes`.
     pub max_calls: usize,
@@ -81,8 +80,7 @@ impl Default for Options {
             payload_bytes: limits::PAYLOAD_BYTES,
             batch_items: limits::BATCH_ITEMS,
             batch_bytes: limits::BATCH_BYTES,
-            page_notices: herald_core::InboxLimits::default().page_notices,
-            inbox_age: herald_core::InboxLimits::default().age,
+            inbox: InboxLimits::default(),
             max_calls: 1_024,
             max_waits: 10_000,
             call_deadline: Duration::from_secs(60),
@@ -179,8 +177,7 @@ impl Options {
             payload_bytes,
             batch_items,
             batch_bytes,
-            page_notices: backplane.inbox.page_notices,
-            inbox_age: backplane.inbox.age,
+            inbox: backplane.inbox,
             max_calls,
             max_waits,
             call_deadline,

@@ -79,6 +79,9 @@ pub(crate) enum Error {
     /// The idempotency key stands for another notice.
     #[error("the idempotency key was used for a notice of another event, payload or ttl")]
     KeyUsed,
+    /// Nothing is known of the notice; the text says what the inbox makes of its id.
+    #[error("nothing is known of this notice: {0}")]
+    NoNotice(String),
     /// As many calls as allowed are under way.
     #[error("{limit} calls are under way, which is the limit")]
     Busy {
@@ -131,7 +134,7 @@ impl Error {
                 (Code::InvalidArgument, StatusCode::BAD_REQUEST, None)
             }
             Self::MediaType => (Code::InvalidArgument, StatusCode::UNSUPPORTED_MEDIA_TYPE, None),
-            Self::NoPath => (Code::NotFound, StatusCode::NOT_FOUND, None),
+            Self::NoPath | Self::NoNotice(_) => (Code::NotFound, StatusCode::NOT_FOUND, None),
             Self::NoMethod(_) => (Code::Unimplemented, StatusCode::METHOD_NOT_ALLOWED, None),
             Self::TooLarge { .. } => (Code::OutOfRange, StatusCode::PAYLOAD_TOO_LARGE, None),
             Self::SlowBody(_) => (Code::DeadlineExceeded, StatusCode::REQUEST_TIMEOUT, None),
@@ -300,6 +303,7 @@ mod tests {
             (Error::Late(Work::Send), 4, 504),
             (Error::Internal, 13, 500),
             (Error::NoPath, 5, 404),
+            (Error::NoNotice(String::new()), 5, 404),
             (Error::NoMethod(http::Method::PUT), 12, 405),
             (Error::MediaType, 3, 415),
             (Error::TooLarge { limit: 1 }, 11, 413),

@@ -23,7 +23,7 @@ use crate::{
     call::{Call, Context, Protocol, Rpc, grpc_timeout},
     callers::Callers,
     config::Options,
-    ending, list, presence, send,
+    ending, explain, list, presence, send,
 };
 
 /// What a message may have beyond the largest batch, so that a batch that is a little too large
@@ -157,6 +157,15 @@ impl NoticeService for Grpc {
     ) -> Result<Response<api::ListNoticesResponse>, Status> {
         let (call, request) = self.begin(Rpc::ListNotices, request);
         let response = call.run(list::list_notices(&self.context, &call, request)).await?;
+        Ok(Response::new(response))
+    }
+
+    async fn explain_notice(
+        &self,
+        request: Request<api::ExplainNoticeRequest>,
+    ) -> Result<Response<api::ExplainNoticeResponse>, Status> {
+        let (call, request) = self.begin(Rpc::ExplainNotice, request);
+        let response = call.run(explain::explain_notice(&self.context, &call, request)).await?;
         Ok(Response::new(response))
     }
 

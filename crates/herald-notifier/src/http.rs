@@ -26,7 +26,7 @@ use crate::{
     config::Options,
     ending,
     error::Error,
-    list, presence, send,
+    explain, list, presence, send,
 };
 
 /// The API's description, as served.
@@ -53,6 +53,7 @@ pub(crate) fn router(
         .route("/v1/notices", post(send_notice))
         .route("/v1/notices:batch", post(batch_send_notices))
         .route("/v1/users/{user_id}/notices", get(list_notices))
+        .route("/v1/users/{user_id}/notices/{notice_action}", get(explain_notice))
         .route("/v1/presence:query", post(batch_get_presence))
         .route("/v1/users/{user_action}", post(end_user))
         .route("/v1/broadcast", post(broadcast))
@@ -130,6 +131,30 @@ async fn list_notices(
         }
         Err(error) => answer::error(error),
     }
+}
+
+/// `/v1/users/{id}/notices/{noticeId}:explain`. The router knows no suffixes; a notice's id has no
+/// colon.
+async fn explain_notice(
+    State(http): State<Http>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    uri: Uri,
+    mut request: Request,
+) -> Response {
+    const ACTION: &str = ":explain";
+    if !uri.path().ends_with(ACTION) {
+        return answer::error(&Error::NoPath);
+    }
+    let path = path.ok().and_then(|Path((user_id, action))| {
+        let notice_id = action.strip_suffix(ACTION)?.to_owned();
+        Some((user_id, notice_id))
+    });
+    let call = http.begin(Rpc::ExplainNotice, &mut request);
+    let result = call.run(async {
+        let request = query::explain_notice(path, &uri)?;
+        explain::explain_notice(&http.context, &call, request).await
+    });
+    answer::json(result.await.as_ref().map(answer::ExplainNotice::from))
 }
 
 async fn batch_get_presence(State(http): State<Http>, mut request: Request) -> Response {

@@ -39,6 +39,7 @@ mod callers;
 mod config;
 mod ending;
 mod error;
+mod explain;
 mod field;
 mod grpc;
 mod health;

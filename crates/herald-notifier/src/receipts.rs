@@ -5,6 +5,7 @@
 //! changes, and ends by itself at its time.
 
 pub(crate) mod progress;
+pub(crate) mod questions;
 
 use std::{
     collections::HashMap,
@@ -26,6 +27,7 @@ use tokio::{
 };
 
 pub(crate) use self::progress::{Goal, Progress};
+use self::questions::Questions;
 use crate::{error::Error, metrics};
 
 /// How long a notice may be held back for the channel to be there, so that its first receipts are
@@ -54,6 +56,7 @@ pub(crate) struct Hub {
     /// Until when notices are held back for the channel, since it was found missing.
     patience: Mutex<Option<Instant>>,
     waits: Mutex<HashMap<u64, Arc<Entry>>>,
+    questions: Questions,
     limit: usize,
     looking: Semaphore,
     shutdown: Shutdown,
@@ -109,6 +112,7 @@ impl Hub {
             listening: events.listening(),
             patience: Mutex::default(),
             waits: Mutex::default(),
+            questions: Questions::default(),
             limit,
             looking: Semaphore::new(LOOKING),
             shutdown,
@@ -127,6 +131,9 @@ impl Hub {
                     if let Some(entry) = entry {
                         entry.report(report);
                     }
+                }
+                ReceiptEvent::Places { token, places } => {
+                    metrics::report(self.questions.answer(token, places));
                 }
                 ReceiptEvent::Doubt => {
                     for entry in self.waits().values() {

@@ -107,8 +107,7 @@ impl Notifier {
                 payload_bytes: options.payload_bytes,
                 batch_items: options.batch_items,
                 batch_bytes: options.batch_bytes,
-                page_notices: options.page_notices,
-                inbox_age: options.inbox_age,
+                inbox: options.inbox,
             },
             call_deadline: options.call_deadline,
         });

@@ -7,7 +7,8 @@ use std::{fmt::Display, time::Duration};
 
 use herald_backplane::{EndReason, Ending, Key, Since, Terms};
 use herald_core::{
-    Cursor, EventName, IdempotencyKey, Payload, SessionId, UserId, limits::LONGEST_WAIT,
+    Cursor, EventName, IdempotencyKey, InboxLimits, NoticeId, Payload, Place, SessionId, UserId,
+    limits::LONGEST_WAIT,
 };
 use herald_proto::{
     api::{self, WaitFor, broadcast_request, send_notice_request},
@@ -47,10 +48,8 @@ pub(crate) struct Limits {
     pub(crate) batch_items: usize,
     /// Largest batch, in bytes as encoded.
     pub(crate) batch_bytes: usize,
-    /// Most notices on a page of an inbox.
-    pub(crate) page_notices: u32,
-    /// How long an inbox keeps a notice.
-    pub(crate) inbox_age: Duration,
+    /// What an inbox keeps.
+    pub(crate) inbox: InboxLimits,
 }
 
 /// A notice that may be sent.
@@ -105,7 +104,7 @@ pub(crate) fn notice(
     let payload = payload(request.payload, at, limits, &mut violations);
     let ttl = request
         .ttl
-        .and_then(|given| violations.check(at.field("ttl"), ttl(&given, limits.inbox_age)));
+        .and_then(|given| violations.check(at.field("ttl"), ttl(&given, limits.inbox.age)));
     let key = match request.idempotency_key.as_str() {
         "" => None,
         key => violations.check(at.field("idempotency_key"), IdempotencyKey::new(key)),
@@ -301,7 +300,7 @@ pub(crate) fn listing(
 ) -> Result<Listing, Error> {
     let api::ListNoticesRequest { user_id, cursor, page_size, page_token } = request;
     let mut violations = Violations::default();
-    let limit = limits.page_notices;
+    let limit = limits.inbox.page_notices;
     if page_size > limit {
         let wrong = format_args!("must be at most {limit}, got {page_size}");
         violations.add(at.field("page_size"), wrong);
@@ -320,6 +319,22 @@ pub(crate) fn listing(
     let user = user.ok_or(Error::Internal)?;
     let notices = if page_size == 0 { limit } else { page_size };
     Ok(Listing { user, since, cursor, notices })
+}
+
+/// Checks a question for what became of a notice.
+pub(crate) fn explanation(
+    request: &api::ExplainNoticeRequest,
+    at: &Path<'_>,
+) -> Result<(UserId, Place), Error> {
+    let mut violations = Violations::default();
+    let user = violations.check(at.field("user_id"), UserId::new(&request.user_id));
+    let wrong = "must be the id of a notice that was accepted, as in `1764000000000-0-89abcdef`; \
+                 a volatile notice has another one, and leaves no trace";
+    let id = request.notice_id.parse::<NoticeId>().map_err(|_| wrong);
+    let id = violations.check(at.field("notice_id"), id);
+    violations.finish()?;
+    // Each absence was noted as a violation.
+    user.zip(id).map(|(user, NoticeId(place))| (user, place)).ok_or(Error::Internal)
 }
 
 /// Checks a question for presence.
@@ -413,13 +428,14 @@ mod tests {
     use super::*;
     use crate::field::Names;
 
-    const LIMITS: Limits = Limits {
-        payload_bytes: 64,
-        batch_items: 3,
-        batch_bytes: 1_000,
-        page_notices: 100,
-        inbox_age: Duration::from_secs(60),
-    };
+    fn limits() -> Limits {
+        Limits {
+            payload_bytes: 64,
+            batch_items: 3,
+            batch_bytes: 1_000,
+            inbox: InboxLimits { age: Duration::from_secs(60), ..InboxLimits::default() },
+        }
+    }
 
     fn request(json: &'static str) -> api::SendNoticeRequest {
         api::SendNoticeRequest {
@@ -430,7 +446,7 @@ mod tests {
     }
 
     fn check(request: api::SendNoticeRequest) -> Result<Sendable, Error> {
-        notice(request, &Path::root(Names::Proto), &LIMITS)
+        notice(request, &Path::root(Names::Proto), &limits())
     }
 
     fn violations(error: Error) -> Vec<(String, String)> {
@@ -567,23 +583,23 @@ mod tests {
         let root = Path::root(Names::Json);
         let (items, long) = (root.field("items"), "r".repeat(129));
         let bad = api::SendNoticeRequest { user_id: String::new(), ..request("1") };
-        let error = item(&long, Some(bad), &items.item(2), &LIMITS).unwrap_err();
+        let error = item(&long, Some(bad), &items.item(2), &limits()).unwrap_err();
         let fields: Vec<String> = violations(error).into_iter().map(|(field, _)| field).collect();
         assert_eq!(fields, ["items[2].ref", "items[2].notice.userId"]);
-        let error = item("", None, &items.item(0), &LIMITS).unwrap_err();
+        let error = item("", None, &items.item(0), &limits()).unwrap_err();
         assert_eq!(violations(error)[0].0, "items[0].notice");
     }
 
     #[test]
     fn a_batch_is_bounded_in_items_and_bytes() {
         let root = Path::root(Names::Proto);
-        assert!(batch(3, 1_000, &root, &LIMITS).is_ok());
+        assert!(batch(3, 1_000, &root, &limits()).is_ok());
         for (items, bytes, wrong) in [
             (0, 0, "must hold 1 to 3 items, got 0"),
             (4, 0, "must hold 1 to 3 items, got 4"),
             (1, 1_001, "must be at most 1000 bytes in all, got 1001"),
         ] {
-            let listed = violations(batch(items, bytes, &root, &LIMITS).unwrap_err());
+            let listed = violations(batch(items, bytes, &root, &limits()).unwrap_err());
             assert_eq!(listed, [("items".to_owned(), wrong.to_owned())]);
         }
     }
@@ -597,7 +613,7 @@ mod tests {
             page_token: token.into(),
             ..Default::default()
         };
-        let listing = |request| listing(request, &root, &LIMITS);
+        let listing = |request| listing(request, &root, &limits());
         assert_eq!(listing(ask("", "")).unwrap().since, Some(Since::Start));
         assert_eq!(listing(ask("nonsense", "")).unwrap().since, None);
         let listed = violations(listing(ask("", "nonsense")).unwrap_err());

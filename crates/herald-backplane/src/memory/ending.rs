@@ -23,6 +23,11 @@ impl Endings {
         self.mark <= mark && !self.sessions.contains_key(&session)
     }
 
+    /// When all sessions were last ended.
+    pub(super) fn mark(&self) -> Mark {
+        self.mark
+    }
+
     fn leave(&mut self, ending: &Ending, now_ms: u64) -> Mark {
         // Grows also if the clock stands; over the marks of single sessions too, so that it is known
         // which of these are the oldest.

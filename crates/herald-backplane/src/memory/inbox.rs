@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use herald_core::{Cursor, Epoch, InboxLimits, Notice, Place, Position};
 
 use super::resolve::{Bounds, resolve};
-use crate::{InboxNotice, Page, ReceiptsWanted, Since};
+use crate::{FoundNotice, InboxNotice, InboxState, Page, ReceiptsWanted, Since};
 
 /// A notice on its way into an inbox.
 #[derive(Debug, Clone)]
@@ -127,6 +127,19 @@ impl Inbox {
         }
         page.reached = tip;
         page
+    }
+
+    /// What is known of it as a whole.
+    pub(super) fn state(&self) -> InboxState {
+        let Bounds { epoch, tip, floor } = self.bounds;
+        InboxState { epoch, tip, floor, notices: self.entries.len() as u64, bytes: self.bytes }
+    }
+
+    /// The notice that stands at `place`, expired or not.
+    pub(super) fn find(&self, place: Place) -> Option<FoundNotice> {
+        let at = self.entries.binary_search_by_key(&place.position, Entry::position).ok()?;
+        let Entry { kept, size } = &self.entries[at];
+        (kept.place == place).then(|| FoundNotice { notice: kept.clone(), size: *size })
     }
 
     fn random_at(&self, position: Position) -> Option<u32> {

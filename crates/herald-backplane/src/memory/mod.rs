@@ -11,6 +11,7 @@ mod ending;
 mod inbox;
 mod keys;
 mod leases;
+mod places;
 mod receipts;
 mod registry;
 mod resolve;
@@ -166,6 +167,9 @@ impl Memory {
             let (place, user) = (used.place, user.clone());
             let again = announcement(user, place, place, None, receipts);
             let targets = leases.tell_owners(record, || Queued::notice(again.clone(), 0));
+            if receipts.is_some_and(|receipts| receipts.acks) {
+                record.receipts.keep_retry(place, &targets, at_ms, &self.inner.limits);
+            }
             return Ok(Dispatched { place, epoch, duplicate: true, at_ms, targets });
         }
         let place = record.inbox.append(incoming, now.ms, &self.inner.limits);

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use herald_core::{GatewayId, InboxLimits, NotifierId, Place, SessionId, UserId};
+use herald_core::{InboxLimits, NotifierId, Place, UserId};
 use tokio::sync::{
     mpsc::{self, OwnedPermit},
     watch,
@@ -10,8 +10,8 @@ use tokio::sync::{
 
 use super::{Memory, MemoryGateway, clock::Now, inbox::millis};
 use crate::{
-    Health, Kept, Outgoing, ReceiptEvent, ReceiptEvents, Report, Reported, Target,
-    events::count_dropped,
+    Health, Kept, KeptReport, KeptTarget, KeptTargets, Outgoing, Places, ReceiptEvent,
+    ReceiptEvents, ReceiptsWanted, Report, Reported, Target, events::count_dropped,
 };
 
 /// As many as the Redis implementation keeps.
@@ -44,7 +44,17 @@ impl Notifiers {
         ReceiptEvents::new(id, queue, follow, watch::channel(Health::Ready).1, ())
     }
 
-    fn tell(&mut self, id: NotifierId, token: u64, report: &Report) -> bool {
+    fn report(&mut self, to: ReceiptsWanted, report: &Report) -> bool {
+        let event = ReceiptEvent::Report { token: to.token, report: report.clone() };
+        self.tell(to.notifier, event)
+    }
+
+    pub(super) fn tell_places(&mut self, to: ReceiptsWanted, places: &Places) -> bool {
+        let event = ReceiptEvent::Places { token: to.token, places: places.clone() };
+        self.tell(to.notifier, event)
+    }
+
+    fn tell(&mut self, id: NotifierId, event: ReceiptEvent) -> bool {
         let Some(channel) = self.0.get_mut(&id).filter(|channel| !channel.events.is_closed())
         else {
             return false;
@@ -52,7 +62,6 @@ impl Notifiers {
         if channel.doubt.is_none() {
             channel.doubt = channel.events.clone().try_reserve_owned().ok();
         }
-        let event = ReceiptEvent::Report { token, report: report.clone() };
         if channel.events.try_send(event).is_err() {
             count_dropped("full_reports");
             if let Some(permit) = channel.doubt.take() {
@@ -65,7 +74,8 @@ impl Notifiers {
 
 #[derive(Debug)]
 enum Record {
-    Targets(Vec<(SessionId, GatewayId)>),
+    Targets(Vec<KeptTarget>),
+    Retry(Vec<KeptTarget>),
     Report(Report),
 }
 
@@ -81,8 +91,17 @@ impl Receipts {
         now_ms: u64,
         limits: &InboxLimits,
     ) {
-        let targets = targets.iter().map(|target| (target.session.id, target.session.gateway));
-        self.keep(place, Record::Targets(targets.collect()), now_ms, limits);
+        self.keep(place, Record::Targets(kept(targets)), now_ms, limits);
+    }
+
+    pub(super) fn keep_retry(
+        &mut self,
+        place: Place,
+        targets: &[Target],
+        now_ms: u64,
+        limits: &InboxLimits,
+    ) {
+        self.keep(place, Record::Retry(kept(targets)), now_ms, limits);
     }
 
     fn keep(&mut self, place: Place, record: Record, now_ms: u64, limits: &InboxLimits) {
@@ -101,14 +120,24 @@ impl Receipts {
 
     fn of(&self, place: Place) -> Kept {
         let mut kept = Kept::default();
-        for (_, _, record) in self.0.iter().filter(|(_, of, _)| *of == place) {
+        for (at_ms, _, record) in self.0.iter().filter(|(_, of, _)| *of == place) {
+            let at_ms = *at_ms;
+            let of = |sessions: &Vec<_>| KeptTargets { at_ms, sessions: sessions.clone() };
             match record {
-                Record::Targets(targets) => kept.targets = Some(targets.clone()),
-                Record::Report(report) => kept.reports.push(report.clone()),
+                Record::Targets(targets) => kept.targets = Some(of(targets)),
+                Record::Retry(targets) => kept.retries.push(of(targets)),
+                Record::Report(report) => {
+                    kept.reports.push(KeptReport { at_ms, report: report.clone() });
+                }
             }
         }
         kept
     }
+}
+
+fn kept(targets: &[Target]) -> Vec<KeptTarget> {
+    let kept = |Target { session, heard }: &Target| KeptTarget::of(session, Some(*heard));
+    targets.iter().map(kept).collect()
 }
 
 impl Memory {
@@ -141,7 +170,7 @@ impl MemoryGateway {
                 state.registry.active(user, now).receipts.keep(*place, record, now.ms, limits);
             }
             for wanted in to {
-                if state.notifiers.tell(wanted.notifier, wanted.token, report) {
+                if state.notifiers.report(*wanted, report) {
                     reported.heard += 1;
                 } else {
                     reported.unheard += 1;

@@ -73,8 +73,12 @@ impl Redis {
             .lasting_script(&keys[0], &inner.scripts.dispatch, call)
             .instrument(trace::script("dispatch"))
             .await?;
+        let publishes = !told.0.is_empty();
         let listeners = self.tell(told).await;
         let place = place(&position, &random)?;
+        if keeps_receipts && publishes {
+            self.keep_unheard(user, place, at_ms, &listeners).await;
+        }
         let epoch = epoch.parse().map_err(|error| unexpected("dispatch", error))?;
         let targets = targets(&sessions, listeners)?;
         Ok(Dispatched { place, epoch, duplicate, at_ms, targets })

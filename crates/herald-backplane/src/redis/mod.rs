@@ -25,6 +25,7 @@ mod lanes;
 mod lease;
 mod masters;
 mod node;
+mod places;
 mod pool;
 mod presence;
 mod reap;
@@ -68,6 +69,7 @@ struct Scripts {
     volatile: Script,
     broadcast: Script,
     read: Script,
+    find: Script,
     forget: Script,
     end: Script,
     purge: Script,
@@ -99,6 +101,7 @@ impl Scripts {
             volatile: publishing(INBOX, include_str!("lua/volatile.lua")),
             broadcast: publishing(LEASES, include_str!("lua/broadcast.lua")),
             read: with(INBOX, include_str!("lua/read.lua")),
+            find: with(INBOX, include_str!("lua/find.lua")),
             forget: Script::new(include_str!("lua/forget.lua")),
             end: publishing(INBOX, include_str!("lua/end.lua")),
             purge: with(INBOX, include_str!("lua/purge.lua")),

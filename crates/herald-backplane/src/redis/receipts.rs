@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Redis,
+    dispatch::Listeners,
     error::{answer, unexpected},
     millis,
     subscription::{Listener, Subscription},
 };
 use crate::{
-    BackplaneError, Kept, Outgoing, ReceiptEvent, ReceiptEvents, Report, Reported,
-    events::count_dropped, wire,
+    BackplaneError, Kept, KeptReport, KeptTarget, KeptTargets, Outgoing, ReceiptEvent,
+    ReceiptEvents, Report, Reported, events::count_dropped, wire,
 };
 
 /// Of one notice its targets, a roll call of one or two gateways and an acknowledgement or two.
@@ -38,8 +39,8 @@ struct Reports {
 
 impl Listener for Reports {
     fn hear(&self, message: Bytes) -> bool {
-        let reports = match wire::decode_reports(message) {
-            Ok(reports) => reports,
+        let events = match wire::decode_reports(message) {
+            Ok(events) => events,
             Err(error) => {
                 tracing::warn!(%error, "reports dropped");
                 count_dropped("unreadable_reports");
@@ -47,8 +48,8 @@ impl Listener for Reports {
             }
         };
         let mut all = true;
-        for (token, report) in reports {
-            if self.events.try_send(ReceiptEvent::Report { token, report }).is_err() {
+        for event in events {
+            if self.events.try_send(event).is_err() {
                 count_dropped("full_reports");
                 all = false;
             }
@@ -112,16 +113,8 @@ impl Redis {
         let mut commands = Vec::new();
         for Outgoing { user, place, report, .. } in reports.iter().filter(|report| report.keep) {
             let key = self.inner.keys.receipts(user);
-            let (mut add, mut prolong) = (Cmd::new(), Cmd::new());
-            add.arg("XADD")
-                .arg(&key)
-                .arg(&["MAXLEN", "~"])
-                .arg(most_kept(limits))
-                .arg("*")
-                .arg("n")
-                .arg(NoticeId(*place).to_string())
-                .arg("r")
-                .arg(wire::encode_report(report));
+            let add = record(&key, limits, *place, "r", &wire::encode_report(report));
+            let mut prolong = Cmd::new();
             prolong.arg("PEXPIRE").arg(&key).arg(millis(limits.age));
             commands.extend([(key.clone(), add), (key, prolong)]);
         }
@@ -145,11 +138,34 @@ impl Redis {
         of.into_iter().map(message).collect()
     }
 
+    /// Where the notifier publishes, the script cannot say who listened: what is said then is that
+    /// somebody did not, which is rare. Whether this can be kept or not, the notice is accepted.
+    pub(super) async fn keep_unheard(
+        &self,
+        user: &UserId,
+        place: Place,
+        at_ms: u64,
+        listeners: &Listeners,
+    ) {
+        let deaf = listeners.iter().filter(|(_, listening)| *listening == 0);
+        let deaf: String = deaf.map(|(gateway, _)| gateway.as_str()).collect();
+        if deaf.is_empty() {
+            return;
+        }
+        let key = self.inner.keys.receipts(user);
+        let value = format!("{at_ms} {deaf}");
+        let add = record(&key, &self.inner.options.inbox, place, "u", value.as_bytes());
+        if let Err(error) = self.inner.servers.rare_command::<String>(&key, add).await {
+            tracing::warn!(%error, "who did not listen is not kept");
+        }
+    }
+
     /// From the newest record back to the notice's first, which tells its targets.
     pub(crate) async fn kept(&self, user: &UserId, place: Place) -> Result<Kept, BackplaneError> {
         let key = self.inner.keys.receipts(user);
         let notice = NoticeId(place).to_string();
         let (mut kept, mut before) = (Kept::default(), "+".to_owned());
+        let mut deaf = Vec::new();
         'reading: loop {
             type Record = (String, Vec<(String, Vec<u8>)>);
             let mut ask = Cmd::new();
@@ -158,14 +174,22 @@ impl Redis {
             let more = page.len() == PAGE;
             for (id, fields) in page {
                 before = format!("({id}");
-                match &fields[..] {
-                    [(_, of), (kind, value)] if of == notice.as_bytes() => match kind.as_str() {
-                        "t" => {
-                            kept.targets = Some(targets(value)?);
-                            break 'reading;
-                        }
-                        _ => kept.reports.push(wire::decode_report(value.clone().into())?),
-                    },
+                let [(_, of), (kind, value)] = &fields[..] else { continue };
+                if of != notice.as_bytes() {
+                    continue;
+                }
+                match kind.as_str() {
+                    "t" => {
+                        kept.targets = Some(targets(value)?);
+                        break 'reading;
+                    }
+                    "d" => kept.retries.push(targets(value)?),
+                    "u" => deaf.push(unheard(value)?),
+                    "r" => kept.reports.push(KeptReport {
+                        at_ms: time_of(&id)?,
+                        report: wire::decode_report(value.clone().into())?,
+                    }),
+                    // Of a newer version.
                     _ => {}
                 }
             }
@@ -174,27 +198,84 @@ impl Redis {
             }
         }
         kept.reports.reverse();
+        kept.retries.reverse();
+        for of in kept.targets.iter_mut().chain(&mut kept.retries) {
+            let of_them = deaf.iter().filter(|(at_ms, _)| *at_ms == of.at_ms);
+            let deaf: Vec<_> = of_them.flat_map(|(_, deaf)| deaf).collect();
+            for target in &mut of.sessions {
+                if deaf.contains(&&target.session.gateway) {
+                    target.heard = Some(false);
+                }
+            }
+        }
         Ok(kept)
     }
 }
 
+/// What adds a record of a notice to what is kept.
+fn record(key: &str, limits: &InboxLimits, place: Place, kind: &str, value: &[u8]) -> Cmd {
+    let mut add = Cmd::new();
+    add.arg("XADD")
+        .arg(key)
+        .arg(&["MAXLEN", "~"])
+        .arg(most_kept(limits))
+        .arg("*")
+        .arg("n")
+        .arg(NoticeId(place).to_string())
+        .arg(kind)
+        .arg(value);
+    add
+}
+
+fn wrong(why: &dyn std::fmt::Display) -> BackplaneError {
+    unexpected("kept receipts", why)
+}
+
+/// The time in a record's id.
+fn time_of(id: &str) -> Result<u64, BackplaneError> {
+    let (ms, _) = id.split_once('-').ok_or_else(|| wrong(&"an id without a time"))?;
+    ms.parse().map_err(|error| wrong(&error))
+}
+
+/// The time that a record begins with, and what follows it.
+fn timed(kept: &[u8]) -> Result<(u64, &[u8]), BackplaneError> {
+    let at = kept.iter().position(|byte| *byte == b' ').ok_or_else(|| wrong(&"no time"))?;
+    let at_ms = text(&kept[..at])?.parse().map_err(|error| wrong(&error))?;
+    Ok((at_ms, &kept[at + 1..]))
+}
+
+fn text(bytes: &[u8]) -> Result<&str, BackplaneError> {
+    std::str::from_utf8(bytes).map_err(|error| wrong(&error))
+}
+
+/// Gateways that turned out not to listen.
+fn unheard(kept: &[u8]) -> Result<(u64, Vec<GatewayId>), BackplaneError> {
+    let (at_ms, ids) = timed(kept)?;
+    let ids = ids.chunks(GatewayId::DIGITS);
+    let ids = ids.map(|id| text(id)?.parse().map_err(|error| wrong(&error)));
+    Ok((at_ms, ids.collect::<Result<_, _>>()?))
+}
+
 /// The targets as `receipts.lua` writes them.
-fn targets(kept: &[u8]) -> Result<Vec<(SessionId, GatewayId)>, BackplaneError> {
-    let wrong = |why: &dyn std::fmt::Display| unexpected("kept receipts", why);
-    let text = std::str::from_utf8(kept).map_err(|error| wrong(&error))?;
-    let (targets, rest) = text.as_bytes().as_chunks::<{ SessionId::DIGITS + GatewayId::DIGITS }>();
-    if !rest.is_empty() {
-        return Err(wrong(&"targets of another length"));
+fn targets(kept: &[u8]) -> Result<KeptTargets, BackplaneError> {
+    let (at_ms, mut rest) = timed(kept)?;
+    let mut sessions = Vec::new();
+    while !rest.is_empty() {
+        let mut take = |count: usize| {
+            let (taken, left) =
+                rest.split_at_checked(count).ok_or_else(|| wrong(&"targets cut short"))?;
+            rest = left;
+            Ok::<_, BackplaneError>(taken)
+        };
+        let id = take(SessionId::DIGITS)?;
+        let heard = match take(1)? {
+            b"1" => Some(true),
+            b"0" => Some(false),
+            _ => None,
+        };
+        let size = usize::from_str_radix(text(take(4)?)?, 16).map_err(|error| wrong(&error))?;
+        let session = wire::decode_session(id, take(size)?)?;
+        sessions.push(KeptTarget::of(&session, heard));
     }
-    targets
-        .iter()
-        .map(|target| {
-            let (session, gateway) = target.split_at(SessionId::DIGITS);
-            let text = |digits| std::str::from_utf8(digits).map_err(|error| wrong(&error));
-            Ok((
-                text(session)?.parse().map_err(|error| wrong(&error))?,
-                text(gateway)?.parse().map_err(|error| wrong(&error))?,
-            ))
-        })
-        .collect()
+    Ok(KeptTargets { at_ms, sessions })
 }

@@ -1,12 +1,17 @@
 //! What is wanted, reported and kept of a notice's way.
 
 use bytes::Bytes;
-use herald_core::{Device, GatewayId, GatewayName, Namespace, NotifierId, SessionId};
+use herald_core::{
+    Cursor, Device, Epoch, GatewayId, GatewayName, Namespace, NotifierId, Place, SessionId,
+};
 use herald_proto::wire;
 use prost::Message as _;
 
 use super::unreadable;
-use crate::{BackplaneError, Receipt, ReceiptState, ReceiptsWanted, Report};
+use crate::{
+    BackplaneError, GoneReason, Places, Receipt, ReceiptEvent, ReceiptState, ReceiptsWanted,
+    Report, SessionPlace,
+};
 
 impl From<ReceiptsWanted> for wire::ReceiptsWanted {
     fn from(ReceiptsWanted { notifier, token, acks }: ReceiptsWanted) -> Self {
@@ -23,7 +28,31 @@ impl From<wire::ReceiptsWanted> for ReceiptsWanted {
 /// One message for a notifier; each report with the token of who wants it.
 pub(crate) fn encode_reports<'a>(reports: impl Iterator<Item = (u64, &'a Report)>) -> Vec<u8> {
     let reports = reports.map(|(token, report)| encoded(token, report)).collect();
-    wire::Reports { reports }.encode_to_vec()
+    wire::Reports { reports, places: Vec::new() }.encode_to_vec()
+}
+
+/// One message for a notifier: the answer to what it asked under that token.
+pub(crate) fn encode_places(token: u64, places: &Places) -> Vec<u8> {
+    let inbox_place = |Cursor { epoch, place }: Cursor| wire::InboxPlace {
+        epoch: epoch.0,
+        position: place.position.to_string(),
+        random: place.random,
+    };
+    let sessions = places.sessions.iter().map(|session| wire::SessionPlace {
+        session_id: Bytes::copy_from_slice(&session.session.0.to_be_bytes()),
+        at: Some(inbox_place(session.at)),
+        began: session.began.map(inbox_place),
+        resumed: session.resumed,
+        reading: session.reading,
+        lagging: session.lagging,
+    });
+    let places = wire::Places {
+        token,
+        gateway_name: places.gateway_name.to_string(),
+        gateway: places.gateway.0,
+        sessions: sessions.collect(),
+    };
+    wire::Reports { reports: Vec::new(), places: vec![places] }.encode_to_vec()
 }
 
 /// A report as it is kept.
@@ -56,14 +85,86 @@ fn encoded_receipt(receipt: &Receipt) -> wire::Receipt {
         namespace: receipt.namespace.to_string(),
         device: receipt.device.as_ref().map(ToString::to_string).unwrap_or_default(),
         connected_at_ms: receipt.connected_at_ms,
+        replayed: receipt.replayed,
+        gone: receipt.gone.map_or(wire::GoneReason::Unspecified, Into::into).into(),
     }
 }
 
+impl From<GoneReason> for wire::GoneReason {
+    fn from(reason: GoneReason) -> Self {
+        match reason {
+            GoneReason::ClientLeft => Self::ClientLeft,
+            GoneReason::ConnectionLost => Self::ConnectionLost,
+            GoneReason::Silent => Self::Silent,
+            GoneReason::TokenExpired => Self::TokenExpired,
+            GoneReason::Kicked => Self::Kicked,
+            GoneReason::Evicted => Self::Evicted,
+            GoneReason::Purged => Self::Purged,
+            GoneReason::Lagging => Self::Lagging,
+            GoneReason::GatewayEnded => Self::GatewayEnded,
+            GoneReason::Unregistered => Self::Unregistered,
+        }
+    }
+}
+
+fn gone_reason(reason: wire::GoneReason) -> Option<GoneReason> {
+    use wire::GoneReason as Wire;
+    Some(match reason {
+        Wire::Unspecified => return None,
+        Wire::ClientLeft => GoneReason::ClientLeft,
+        Wire::ConnectionLost => GoneReason::ConnectionLost,
+        Wire::Silent => GoneReason::Silent,
+        Wire::TokenExpired => GoneReason::TokenExpired,
+        Wire::Kicked => GoneReason::Kicked,
+        Wire::Evicted => GoneReason::Evicted,
+        Wire::Purged => GoneReason::Purged,
+        Wire::Lagging => GoneReason::Lagging,
+        Wire::GatewayEnded => GoneReason::GatewayEnded,
+        Wire::Unregistered => GoneReason::Unregistered,
+    })
+}
+
 /// Reads a message for a notifier.
-pub(crate) fn decode_reports(message: Bytes) -> Result<Vec<(u64, Report)>, BackplaneError> {
+pub(crate) fn decode_reports(message: Bytes) -> Result<Vec<ReceiptEvent>, BackplaneError> {
     let message = wire::Reports::decode(message)
         .map_err(|error| unreadable("a message of reports", error))?;
-    message.reports.into_iter().map(|report| Ok((report.token, decoded(report)?))).collect()
+    let reports = message
+        .reports
+        .into_iter()
+        .map(|report| Ok(ReceiptEvent::Report { token: report.token, report: decoded(report)? }));
+    let places = message.places.into_iter().map(|places| {
+        Ok(ReceiptEvent::Places { token: places.token, places: decoded_places(places)? })
+    });
+    reports.chain(places).collect()
+}
+
+fn decoded_places(places: wire::Places) -> Result<Places, BackplaneError> {
+    let what = "places";
+    let cursor = |place: wire::InboxPlace| -> Result<Cursor, BackplaneError> {
+        let position = place.position.parse().map_err(|error| unreadable(what, error))?;
+        Ok(Cursor { epoch: Epoch(place.epoch), place: Place { position, random: place.random } })
+    };
+    let session = |session: wire::SessionPlace| -> Result<SessionPlace, BackplaneError> {
+        Ok(SessionPlace {
+            session: session_id(what, &session.session_id)?,
+            at: cursor(session.at.ok_or_else(|| unreadable(what, "one is missing"))?)?,
+            began: session.began.map(cursor).transpose()?,
+            resumed: session.resumed,
+            reading: session.reading,
+            lagging: session.lagging,
+        })
+    };
+    Ok(Places {
+        gateway: GatewayId(places.gateway),
+        gateway_name: GatewayName::new(&places.gateway_name)
+            .map_err(|error| unreadable(what, error))?,
+        sessions: places.sessions.into_iter().map(session).collect::<Result<_, _>>()?,
+    })
+}
+
+fn session_id(what: &str, bytes: &Bytes) -> Result<SessionId, BackplaneError> {
+    let id = bytes.as_ref().try_into().map_err(|error| unreadable(what, error))?;
+    Ok(SessionId(u128::from_be_bytes(id)))
 }
 
 /// Reads a kept report.
@@ -95,19 +196,23 @@ fn decoded_receipt(receipt: wire::Receipt) -> Result<Option<Receipt>, BackplaneE
         Wire::Gone => ReceiptState::Gone,
         Wire::Unspecified => return Ok(None),
     };
-    let id = receipt.session_id.as_ref().try_into().map_err(|error| unreadable(what, error))?;
+    let gone = gone_reason(receipt.gone());
     Ok(Some(Receipt {
-        session: SessionId(u128::from_be_bytes(id)),
+        session: session_id(what, &receipt.session_id)?,
         namespace: Namespace::new(&receipt.namespace).map_err(|error| unreadable(what, error))?,
         device: Device::new(&receipt.device).ok(),
         connected_at_ms: receipt.connected_at_ms,
         state,
         at_ms: receipt.at_ms,
+        replayed: receipt.replayed,
+        gone,
     }))
 }
 
 #[cfg(test)]
 mod tests {
+    use herald_core::Position;
+
     use super::*;
 
     fn a_report() -> Report {
@@ -118,6 +223,8 @@ mod tests {
             connected_at_ms: 5,
             state,
             at_ms: 7,
+            replayed: state == ReceiptState::Emitted,
+            gone: (state == ReceiptState::Gone).then_some(GoneReason::TokenExpired),
         };
         let states = [
             ReceiptState::Accepted,
@@ -137,10 +244,48 @@ mod tests {
     fn reports_are_read_as_they_were_written() {
         let (first, second) = (a_report(), Report { roll_call: None, ..a_report() });
         let message = encode_reports([(1, &first), (u64::MAX, &second)].into_iter());
-        let expected = vec![(1, first.clone()), (u64::MAX, second)];
+        let event = |token, report| ReceiptEvent::Report { token, report };
+        let expected = vec![event(1, first.clone()), event(u64::MAX, second)];
         assert_eq!(decode_reports(message.into()).unwrap(), expected);
         assert_eq!(decode_report(encode_report(&first).into()).unwrap(), first);
         assert!(decode_reports(Bytes::from_static(b"\xff")).is_err());
+    }
+
+    #[test]
+    fn every_reason_is_read_as_it_was_written() {
+        let mut known = 0;
+        for number in 0.. {
+            let Ok(wire) = wire::GoneReason::try_from(number) else { break };
+            if let Some(reason) = gone_reason(wire) {
+                assert_eq!(wire::GoneReason::from(reason), wire);
+                known += 1;
+            }
+        }
+        assert_eq!(known, 10);
+    }
+
+    #[test]
+    fn places_are_read_as_they_were_written() {
+        let cursor = |ms| Cursor {
+            epoch: Epoch(ms),
+            place: Place { position: Position { ms, seq: 1 }, random: 7 },
+        };
+        let session = |began, flag| SessionPlace {
+            session: SessionId::random(),
+            at: cursor(9),
+            began,
+            resumed: flag,
+            reading: !flag,
+            lagging: flag,
+        };
+        let places = Places {
+            gateway: GatewayId(3),
+            gateway_name: GatewayName::new("gw:1").unwrap(),
+            sessions: vec![session(None, false), session(Some(cursor(5)), true)],
+        };
+        let message = encode_places(4, &places);
+        let expected = vec![ReceiptEvent::Places { token: 4, places }];
+        assert_eq!(decode_reports(message.into()).unwrap(), expected);
     }
 
     #[test]

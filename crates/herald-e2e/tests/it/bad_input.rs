@@ -234,7 +234,9 @@ async fn a_batch_over_its_limits_is_refused_and_a_bad_item_spoils_no_other() {
 #[tokio::test]
 async fn malformed_protobuf_is_internal_with_a_decoding_text() {
     let sandbox = notifier().await;
-    for method in ["SendNotice", "BatchSendNotices", "ListNotices", "BatchGetPresence"] {
+    for method in
+        ["SendNotice", "BatchSendNotices", "ListNotices", "ExplainNotice", "BatchGetPresence"]
+    {
         // Field 1, and fewer bytes than announced.
         let body = Bytes::from_static(b"\x0a\x7fshort");
         let status =

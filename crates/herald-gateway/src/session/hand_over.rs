@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use herald_backplane::{Announced, InboxNotice, Receipt, ReceiptState, ReceiptsWanted};
+use herald_backplane::{Announced, GoneReason, InboxNotice, Receipt, ReceiptState, ReceiptsWanted};
 use herald_core::{NoticeId, Place};
 use socketioxide::AckError;
 use tokio::task::AbortHandle;
@@ -46,7 +46,8 @@ impl Session {
         let due = Due::of(&asked, self.receipts.now_ms());
         let (outcome, at_ms) = self.give(flow, packet, replayed, asked);
         if outcome == Outcome::Taken {
-            self.tell(notice.place, due, ReceiptState::Emitted, at_ms);
+            let receipt = Receipt::of(&self.record, ReceiptState::Emitted, at_ms);
+            self.receipts.one(&self.user, notice.place, due, Receipt { replayed, ..receipt });
         }
         outcome
     }
@@ -114,7 +115,8 @@ impl Session {
         let due = self.lock().ledger.acked(place, at_ms, self.receipts.now_ms());
         if let Some(due) = due {
             figures::acks("acked").increment(1);
-            self.tell(place, due, ReceiptState::Acked, at_ms);
+            let receipt = Receipt::of(&self.record, ReceiptState::Acked, at_ms);
+            self.receipts.one(&self.user, place, due, receipt);
         }
     }
 
@@ -139,22 +141,19 @@ impl Session {
     }
 
     /// The session has ended: what was not handed over, or not acknowledged, never is.
-    pub(super) fn settle(&self, flow: &mut Flow) {
+    pub(super) fn settle(&self, flow: &mut Flow, gone: Option<GoneReason>) {
         let (dues, awaited) = flow.ledger.end(self.receipts.now_ms());
         if awaited > 0 {
             figures::acks("gone").increment(awaited);
         }
         let at_ms = now_ms();
         for (place, due) in dues {
-            self.tell(place, due, ReceiptState::Gone, at_ms);
+            let receipt = Receipt::of(&self.record, ReceiptState::Gone, at_ms);
+            self.receipts.one(&self.user, place, due, Receipt { gone, ..receipt });
         }
     }
 
     fn asked(&self, wanted: ReceiptsWanted) -> Asked {
         Asked::at(wanted, self.receipts.now_ms())
-    }
-
-    fn tell(&self, place: Place, due: Due, state: ReceiptState, at_ms: u64) {
-        self.receipts.one(&self.user, place, due, Receipt::of(&self.record, state, at_ms));
     }
 }

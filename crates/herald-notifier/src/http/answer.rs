@@ -2,6 +2,8 @@
 //!
 //! Every field is there, at its default too; only what is said to be optional may be absent.
 
+mod explanation;
+
 use axum::{body::Body, response::Response};
 use herald_proto::{
     api,
@@ -12,6 +14,7 @@ use prost_types::Timestamp;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+pub(super) use self::explanation::ExplainNotice;
 use crate::{
     batch::Done,
     error::{Error, code_name},

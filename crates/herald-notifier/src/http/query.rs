@@ -47,6 +47,24 @@ pub(super) fn list_notices(
     })
 }
 
+/// The path of `GET /v1/users/{id}/notices/{noticeId}:explain`, decoded; `None` when it is not
+/// UTF-8. There is no query.
+pub(super) fn explain_notice(
+    path: Option<(String, String)>,
+    uri: &Uri,
+) -> Result<api::ExplainNoticeRequest, Error> {
+    let mut violations = Violations::default();
+    if path.is_none() {
+        violations.add("userId", "must be UTF-8");
+    }
+    for (name, _) in form(uri.query().unwrap_or_default()) {
+        violations.add(name, "is no parameter; none is expected");
+    }
+    violations.finish()?;
+    let (user_id, notice_id) = path.unwrap_or_default();
+    Ok(api::ExplainNoticeRequest { user_id, notice_id })
+}
+
 /// The pairs of a query string; `+` is a space, what is not UTF-8 becomes U+FFFD, which no cursor
 /// and no number holds.
 fn form(query: &str) -> impl Iterator<Item = (String, String)> {

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use herald_backplane::{Kept, Receipt, ReceiptState, Report, Target};
+use herald_backplane::{Kept, KeptReport, Receipt, ReceiptState, Report, Target};
 use herald_core::{Device, GatewayId, GatewayName, Namespace, SessionId};
 use herald_proto::api::{Outcome, SessionState};
 
@@ -154,7 +154,7 @@ impl Progress {
     }
 
     fn receipt(&mut self, gateway_name: &GatewayName, receipt: Receipt) {
-        let Receipt { session, namespace, device, connected_at_ms, state, at_ms } = receipt;
+        let Receipt { session, namespace, device, connected_at_ms, state, at_ms, .. } = receipt;
         if self.sessions.len() >= SESSIONS && !self.sessions.contains_key(&session) {
             return;
         }
@@ -175,9 +175,10 @@ impl Progress {
     /// What is kept of the notice.
     pub(crate) fn kept(&mut self, kept: Kept) {
         if let Some(targets) = kept.targets {
-            self.first_targets = targets.into_iter().map(|(session, _)| session).collect();
+            self.first_targets =
+                targets.sessions.into_iter().map(|target| target.session.id).collect();
         }
-        for report in kept.reports {
+        for KeptReport { report, .. } in kept.reports {
             // A roll call of then says nothing of who is a target now.
             self.report(Report { roll_call: None, ..report });
         }

@@ -6,8 +6,9 @@ use herald_backplane::BackplaneOptions;
 use herald_notifier::{ApiKeys, KeyRequest, Options, new_key};
 use herald_proto::api::{
     BatchGetPresenceRequest, BatchSendNoticesItem, BatchSendNoticesRequest, BroadcastRequest,
-    ListNoticesRequest, SendNoticeRequest, batch_send_notices_result::Result as ItemResult,
-    broadcast_request, notice_service_client::NoticeServiceClient,
+    ExplainNoticeRequest, ListNoticesRequest, SendNoticeRequest,
+    batch_send_notices_result::Result as ItemResult, broadcast_request,
+    notice_service_client::NoticeServiceClient,
 };
 use http::{Method, StatusCode};
 use serde_json::json;
@@ -125,7 +126,7 @@ fn lacks<T: std::fmt::Debug>(result: Result<T, Status>, scope: &str) {
 
 #[tokio::test]
 async fn a_key_is_held_to_its_rpcs_users_and_events() {
-    let rpcs = ["SendNotice", "BatchSendNotices", "BatchGetPresence", "Broadcast"];
+    let rpcs = ["SendNotice", "BatchSendNotices", "ExplainNotice", "BatchGetPresence", "Broadcast"];
     let (key, entry) = made("orders", &rpcs, &["customer-", "guest-"], &["order"]);
     let scene = Scene::new(&[&entry]).await;
     let good = Some(format!("Bearer {key}"));
@@ -139,6 +140,13 @@ async fn a_key_is_held_to_its_rpcs_users_and_events() {
     lacks(client.send_notice(with(good, notice("guest-1", "1"))).await, "event \"notice\"");
     let list = ListNoticesRequest { user_id: "customer-1".into(), ..Default::default() };
     lacks(client.list_notices(with(good, list)).await, "rpc ListNotices");
+    let explain = |user: &str| ExplainNoticeRequest {
+        user_id: user.into(),
+        notice_id: "1-0-00000000".into(),
+    };
+    let allowed = client.explain_notice(with(good, explain("customer-2"))).await.unwrap_err();
+    assert_eq!(allowed.code(), Code::NotFound, "{allowed}");
+    lacks(client.explain_notice(with(good, explain("alice"))).await, "user \"alice\"");
     let presence =
         |ids: [&str; 2]| BatchGetPresenceRequest { user_ids: ids.map(Into::into).into() };
     let both = presence(["customer-1", "guest-1"]);

@@ -3,6 +3,7 @@
 mod bad_input;
 mod callers;
 mod ending;
+mod explain;
 mod figures;
 mod harness;
 mod inbox;

@@ -34,6 +34,12 @@ fn json_names(message: &DescriptorProto) -> Names {
     message.field.iter().map(|field| name(field.json_name())).collect()
 }
 
+/// What a GET of the path is told.
+fn parameters(api: &Value, path: &str) -> Names {
+    let parameters = api["paths"][path]["get"]["parameters"].as_array().unwrap();
+    parameters.iter().filter_map(|p| p["name"].as_str().map(str::to_owned)).collect()
+}
+
 fn operations(api: &Value) -> Vec<(Method, String, Value)> {
     let paths = api["paths"].as_object().unwrap();
     let of_path = |(path, methods): (&String, &Value)| {
@@ -75,13 +81,9 @@ fn every_message_and_enum_is_described_with_the_same_names() {
             let mut expected = json_names(message);
             let described = match message.name() {
                 // What stands in the path or the query is no body.
-                "ListNoticesRequest" => {
-                    let operation = &api["paths"]["/v1/users/{userId}/notices"]["get"];
-                    let parameters = operation["parameters"].as_array().unwrap();
-                    parameters
-                        .iter()
-                        .filter_map(|p| p["name"].as_str().map(str::to_owned))
-                        .collect()
+                "ListNoticesRequest" => parameters(&api, "/v1/users/{userId}/notices"),
+                "ExplainNoticeRequest" => {
+                    parameters(&api, "/v1/users/{userId}/notices/{noticeId}:explain")
                 }
                 name => {
                     if ["DisconnectUserRequest", "PurgeUserRequest"].contains(&name) {
@@ -114,8 +116,13 @@ async fn it_is_served_and_every_operation_is_there() {
     let answer = herald.get("/openapi.json").await;
     assert_eq!(answer.headers["content-type"], "application/json");
     assert_eq!(answer.json(), openapi());
-    for (method, path, operation) in operations(&openapi()) {
-        let path = path.replace("{userId}", "alice");
+    let sent = herald.post("/v1/notices", r#"{"userId":"alice","data":1}"#).await.json();
+    let notice = sent["noticeId"].as_str().unwrap();
+    let mut operations = operations(&openapi());
+    // Afterwards there is nothing to be explained.
+    operations.sort_by_key(|(_, path, _)| path.ends_with(":purge"));
+    for (method, path, operation) in operations {
+        let path = path.replace("{userId}", "alice").replace("{noticeId}", notice);
         let request = herald.build(method, &path, Some("application/json"), "{}");
         let status = herald.request(request).await.status;
         assert!(status != 404 && status != 405, "{path} answers {status}");
@@ -168,6 +175,7 @@ async fn answers_are_as_described() {
 
     let sent = herald.post("/v1/notices", r#"{"userId":"alice","data":1}"#).await.json();
     assert_eq!(sent["sessions"].as_array().unwrap().len(), 1);
+    let notice = sent["noticeId"].as_str().unwrap().to_owned();
     check("SendNoticeResponse", sent);
     let batch = r#"{"items":[{"ref":"a","notice":{"userId":"alice","data":1}},{}]}"#;
     check("BatchSendNoticesResponse", herald.post("/v1/notices:batch", batch).await.json());
@@ -177,6 +185,14 @@ async fn answers_are_as_described() {
     let presence = herald.post("/v1/presence:query", r#"{"userIds":["alice","bob"]}"#).await.json();
     assert_eq!(presence["users"][0]["sessions"].as_array().unwrap().len(), 1);
     check("BatchGetPresenceResponse", presence);
+    let explained = format!("/v1/users/alice/notices/{notice}:explain");
+    let explained = herald.get(&explained).await.json();
+    assert_eq!(explained["sessions"].as_array().unwrap().len(), 1);
+    assert!(!explained["timeline"].as_array().unwrap().is_empty());
+    check("ExplainNoticeResponse", explained);
+    let unknown = herald.get("/v1/users/alice/notices/1-0-00000000:explain").await;
+    assert_eq!(unknown.status, 404);
+    check("Status", unknown.json());
     check("Status", herald.post("/v1/notices", "{}").await.json());
     check("Status", herald.get("/nowhere").await.json());
 }

@@ -53,6 +53,8 @@ impl Gateway {
             connected_at_ms: 1_000,
             state: *state,
             at_ms: 1_700_000_000_000,
+            replayed: false,
+            gone: None,
         });
         let report = Report {
             gateway_name: GatewayName::new(self.name).unwrap(),

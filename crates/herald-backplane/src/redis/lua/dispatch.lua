@@ -19,6 +19,16 @@ local s = load_state(KEYS[1])
 local sessions = redis.call('HGETALL', KEYS[3])
 local keyed = ARGV[13] ~= ''
 
+-- Tells the owners, and keeps whom, if that is wanted.
+local function announce(kind, position, random, message)
+  local told = tell(owners(sessions), ARGV[8], message)
+  if KEYS[5] then
+    local notice = position .. '-' .. random
+    keep_targets(KEYS[5], kind, notice, sessions, told, now, tonumber(ARGV[11]), ARGV[16])
+  end
+  return told
+end
+
 -- A key that was used: nothing is appended. Whoever lacks that notice finds that the position before
 -- it is not the one they stand at, and reads.
 local used = keyed and find_key(KEYS[4], s and s.e or '', ARGV[13], now - tonumber(ARGV[15]))
@@ -29,7 +39,8 @@ if used then
   -- A use of the inbox; and a write, so that who waits for replicas waits for this notice again.
   redis.call('EXPIRE', KEYS[1], ARGV[12])
   local message = place(used.position, used.random, used.position, used.random) .. ARGV[6] .. IN_INBOX
-  return { now, used.position, used.random, s.e, 1, sessions, tell(owners(sessions), ARGV[8], message) }
+  local told = announce('d', used.position, used.random, message)
+  return { now, used.position, used.random, s.e, 1, sessions, told }
 end
 
 local stored = ARGV[4]
@@ -59,10 +70,6 @@ if keyed then
   keep_key(KEYS[4], s.e, ARGV[13], now, tonumber(ARGV[15]), tonumber(ARGV[9]), position, ARGV[3], ARGV[14])
 end
 
-if KEYS[5] then
-  keep_targets(KEYS[5], position .. '-' .. ARGV[3], sessions, now - tonumber(ARGV[11]), ARGV[11], ARGV[16])
-end
-
 local message = place(position, ARGV[3], previous, previous_random) .. ARGV[6]
 if ARGV[7] ~= '' then message = message .. ARGV[7] .. stored else message = message .. IN_INBOX end
-return { now, position, ARGV[3], s.e, 0, sessions, tell(owners(sessions), ARGV[8], message) }
+return { now, position, ARGV[3], s.e, 0, sessions, announce('t', position, ARGV[3], message) }

@@ -2,16 +2,57 @@
 -- acknowledgements.
 --
 --   receipts  stream  n notice id, and one of
---                     t its targets: of each the 32 digits of its session id and the 16 of its gateway id
+--                     t its targets, when it was accepted
+--                     d those of a retry
+--                     u gateways that turned out not to listen, of a t or d: its time, then 16 digits
+--                       of each; added by the notifier where it publishes
 --                     r what a gateway reported (herald.wire.v1.Report), added by that gateway
+--
+-- Targets are the time in ms and a space, then of each 32 digits of its session id, whether its gateway
+-- listened (1, 0, or ? where that is found out later), 4 hexadecimal digits of a length, and as many
+-- bytes: its entry in sessions, but for what tells of its client's machine.
 
--- The notice is accepted whether this can be kept or not.
-local function keep_targets(key, notice, sessions, oldest_ms, life_ms, max_n)
-  local targets = {}
-  for i = 1, #sessions, 2 do
-    targets[#targets + 1] = sessions[i] .. string.sub(sessions[i + 1], 1, 16)
+-- Of herald.wire.v1.StoredSession: socket_id and user_agent.
+local LEFT_OUT = { [26] = true, [50] = true }
+
+-- A number written with 7 bits to a byte, and where what follows it begins.
+local function varint(text, at)
+  local number, factor = 0, 1
+  while true do
+    local byte = string.byte(text, at) or 0
+    number, at = number + (byte % 128) * factor, at + 1
+    if byte < 128 then return number, at end
+    factor = factor * 128
   end
-  redis.pcall('XADD', key, 'MAXLEN', '~', max_n, '*', 'n', notice, 't', table.concat(targets))
-  redis.pcall('XTRIM', key, 'MINID', '~', string.format('%.0f', oldest_ms))
+end
+
+-- An entry of sessions without what is left out.
+local function told_of(session)
+  local kept, at = { string.sub(session, 1, 16) }, 17
+  while at <= #session do
+    local from, tag, size = at, nil, nil
+    tag, at = varint(session, at)
+    size, at = varint(session, at)
+    -- Length-delimited, or a number that is read by now; the registry writes no other kind.
+    if tag % 8 == 2 then at = at + size end
+    if not LEFT_OUT[tag] then kept[#kept + 1] = string.sub(session, from, at - 1) end
+  end
+  return table.concat(kept)
+end
+
+-- The notice is accepted whether this can be kept or not. `told` is what tell.lua gave.
+local function keep_targets(key, kind, notice, sessions, told, now, life_ms, max_n)
+  local listens = {}
+  for i = 1, #told[2], 2 do
+    listens[told[2][i]] = told[1] ~= '' and '?' or (told[2][i + 1] > 0 and '1' or '0')
+  end
+  local targets = { string.format('%.0f ', now) }
+  for i = 1, #sessions, 2 do
+    local session = told_of(sessions[i + 1])
+    targets[#targets + 1] = sessions[i] .. (listens[string.sub(session, 1, 16)] or '?')
+      .. string.format('%04x', #session) .. session
+  end
+  redis.pcall('XADD', key, 'MAXLEN', '~', max_n, '*', 'n', notice, kind, table.concat(targets))
+  redis.pcall('XTRIM', key, 'MINID', '~', string.format('%.0f', now - life_ms))
   redis.pcall('PEXPIRE', key, life_ms)
 end

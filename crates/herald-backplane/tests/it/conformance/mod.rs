@@ -11,6 +11,7 @@ pub(crate) mod expiry;
 pub(crate) mod leases;
 pub(crate) mod limits;
 pub(crate) mod pages;
+pub(crate) mod places;
 pub(crate) mod reaping;
 pub(crate) mod receipts;
 pub(crate) mod retries;
@@ -92,6 +93,11 @@ macro_rules! conformance {
                 pages_are_bounded_by_bytes_but_never_empty,
                 the_first_page_of_a_connect_is_a_page_like_any,
                 the_notifier_may_ask_for_less;
+            places:
+                a_notice_is_found_where_it_stands,
+                what_is_found_of_nobody_is_nothing,
+                what_a_limit_removed_is_below_the_floor,
+                gateways_are_asked_for_places_and_answer;
             reaping:
                 a_lapsed_gateway_is_left_out_of_presence_in_time,
                 only_what_lapsed_is_reaped_and_once,
@@ -105,6 +111,7 @@ macro_rules! conformance {
                 reports_come_in_the_order_they_were_made,
                 who_takes_no_reports_is_told_to_doubt,
                 what_is_kept_is_found_by_the_notice,
+                targets_are_kept_with_what_names_them_and_who_listened,
                 nothing_is_kept_unless_acks_are_wanted,
                 the_newest_receipts_are_kept,
                 receipts_are_kept_for_their_time;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use herald_backplane::{
-    Kept, Key, NotifierPort, Outgoing, Receipt, ReceiptEvent, ReceiptEvents, ReceiptState,
-    ReceiptsWanted, Report, Reported, Since, Terms,
+    GoneReason, Kept, KeptTargets, Key, NotifierPort, Outgoing, Receipt, ReceiptEvent,
+    ReceiptEvents, ReceiptState, ReceiptsWanted, Report, Reported, Since, Terms,
 };
 use herald_core::{
-    Device, GatewayId, GatewayName, IdempotencyKey, Namespace, NotifierId, Place, SessionId, UserId,
+    Device, GatewayId, GatewayName, IdempotencyKey, Namespace, NotifierId, Place, SessionId,
+    SessionRecord, Transport, UserId,
 };
 
 use crate::support::{Fixture, PATIENCE, eventually, numbered, session, user};
@@ -35,6 +36,8 @@ fn report(state: ReceiptState, at_ms: u64) -> Report {
         connected_at_ms: 3,
         state,
         at_ms,
+        replayed: state == ReceiptState::Emitted,
+        gone: (state == ReceiptState::Gone).then_some(GoneReason::TokenExpired),
     };
     Report {
         gateway_name: GatewayName::new("gw:1").unwrap(),
@@ -48,7 +51,7 @@ fn about(user: &UserId, place: Place, report: &Report) -> Outgoing {
 }
 
 /// What is on its way to a notifier that listens.
-async fn listen(notifier: &NotifierPort) -> ReceiptEvents {
+pub(super) async fn listen(notifier: &NotifierPort) -> ReceiptEvents {
     let mut events = notifier.receipts(NotifierId::random());
     let mut listening = events.listening();
     let listens = listening.wait_for(|listens| *listens);
@@ -57,7 +60,7 @@ async fn listen(notifier: &NotifierPort) -> ReceiptEvents {
     events
 }
 
-async fn next(events: &mut ReceiptEvents) -> ReceiptEvent {
+pub(super) async fn next(events: &mut ReceiptEvents) -> ReceiptEvent {
     let next = tokio::time::timeout(PATIENCE, events.next());
     next.await.expect("an event").expect("the backplane is there")
 }
@@ -172,7 +175,7 @@ pub(crate) async fn reports_come_in_the_order_they_were_made(fixture: &Fixture) 
     for at_ms in 0..1_000 {
         match next(&mut events).await {
             ReceiptEvent::Report { report, .. } => assert_eq!(report.receipts[0].at_ms, at_ms),
-            ReceiptEvent::Doubt => panic!("nothing was lost"),
+            other => panic!("nothing was lost, and nothing else asked for: {other:?}"),
         }
     }
 }
@@ -223,18 +226,78 @@ pub(crate) async fn what_is_kept_is_found_by_the_notice(fixture: &Fixture) {
         about(&alice, places[0], &acked),
     ];
     assert_eq!(gateway.port.report(&outgoing).await.unwrap(), Reported::default());
-    let targets = Some(vec![(record.id, gateway.port.id())]);
-    let kept = notifier.kept(&alice, places[0]).await.unwrap();
-    assert_eq!(kept, Kept { targets: targets.clone(), reports: vec![emitted, acked] });
-    let kept = notifier.kept(&alice, places[1]).await.unwrap();
-    assert_eq!(kept, Kept { targets: targets.clone(), reports: vec![other.clone()] });
-    let kept = notifier.kept(&alice, places[2]).await.unwrap();
-    assert_eq!(kept, Kept { targets, reports: vec![] });
-    let kept = notifier.kept(&bob, to_nobody).await.unwrap();
-    assert_eq!(kept, Kept { targets: Some(vec![]), reports: vec![] });
+    let kept_of = async |user, place| {
+        let Kept { targets, retries, reports } = notifier.kept(user, place).await.unwrap();
+        assert_eq!(retries, []);
+        let targets = targets.expect("they are kept").sessions;
+        let targets: Vec<_> =
+            targets.into_iter().map(|target| (target.session.id, target.session.gateway)).collect();
+        (targets, reports.into_iter().map(|kept| kept.report).collect::<Vec<_>>())
+    };
+    let target = (record.id, gateway.port.id());
+    assert_eq!(kept_of(&alice, places[0]).await, (vec![target], vec![emitted, acked]));
+    assert_eq!(kept_of(&alice, places[1]).await, (vec![target], vec![other]));
+    assert_eq!(kept_of(&alice, places[2]).await, (vec![target], vec![]));
+    assert_eq!(kept_of(&bob, to_nobody).await, (vec![], vec![]));
     let reissued = Place { random: places[0].random ^ 1, ..places[0] };
     assert_eq!(notifier.kept(&alice, reissued).await.unwrap(), Kept::default());
     assert_eq!(notifier.kept(&user("nobody"), places[0]).await.unwrap(), Kept::default());
+}
+
+pub(crate) async fn targets_are_kept_with_what_names_them_and_who_listened(fixture: &Fixture) {
+    let notifier = fixture.notifier().await;
+    let (listens, deaf) = (fixture.gateway("gw:1").await, fixture.gateway("gw:2").await);
+    let alice = user("alice");
+    let laptop = SessionRecord {
+        gateway_name: GatewayName::new("gw:1").unwrap(),
+        device: Device::new("laptop").ok(),
+        user_agent: Some("agent/1 ".repeat(30)),
+        transport: Transport::Polling,
+        ..session(1_764_000_000_000)
+    };
+    let phone = SessionRecord { gateway_name: GatewayName::new("gw:2").unwrap(), ..session(7) };
+    listens.port.connect(&alice, &laptop, Since::Start).await.unwrap();
+    deaf.port.connect(&alice, &phone, Since::Start).await.unwrap();
+    let (laptop_of, phone_of) = (listens.port.id(), deaf.port.id());
+    drop(deaf);
+    let silent = wanted(NOBODY, 1, false);
+    let ask = keyed(wanted(NOBODY, 2, true));
+    // Until the subscription has ended: nobody who listens no more is said to have been told.
+    let mut sent = 0;
+    let (place, targets) = eventually("it is deaf", PATIENCE, async || {
+        sent += 1;
+        let key = Key { caller: sent.to_string(), ..ask.key.clone().unwrap() };
+        let ask = Terms { key: Some(key), ..ask.clone() };
+        let sent = notifier.dispatch_with(&alice, &numbered(1, 0), &ask).await.unwrap();
+        let targets = notifier.kept(&alice, sent.place).await.unwrap().targets.unwrap();
+        assert_eq!(targets.at_ms, sent.at_ms);
+        let heard = |id| targets.sessions.iter().find(|of| of.session.id == id).unwrap().heard;
+        assert_ne!(heard(laptop.id), Some(false));
+        (heard(phone.id) == Some(false)).then(|| (sent.place, targets.clone()))
+    })
+    .await;
+    for (id, gateway, of) in [(laptop.id, laptop_of, &laptop), (phone.id, phone_of, &phone)] {
+        let kept = &targets.sessions.iter().find(|kept| kept.session.id == id).unwrap().session;
+        let expected =
+            SessionRecord { gateway, socket_id: String::new(), user_agent: None, ..of.clone() };
+        assert_eq!(*kept, expected);
+    }
+
+    listens.port.disconnect(&[(alice.clone(), laptop.id)]).await.unwrap();
+    let key = Key { caller: sent.to_string(), ..ask.key.clone().unwrap() };
+    for receipts in [silent, wanted(NOBODY, 3, true), wanted(NOBODY, 4, true)] {
+        let again = Terms { key: Some(key.clone()), ..terms(receipts) };
+        let sent = notifier.dispatch_with(&alice, &numbered(1, 0), &again).await.unwrap();
+        assert!(sent.duplicate && sent.place == place);
+    }
+    let kept = notifier.kept(&alice, place).await.unwrap();
+    assert_eq!(kept.targets.as_ref(), Some(&targets), "those of the first call");
+    let of_retry = |retry: &KeptTargets| {
+        assert!(retry.at_ms >= targets.at_ms);
+        retry.sessions.iter().map(|of| (of.session.id, of.heard)).collect::<Vec<_>>()
+    };
+    let retries: Vec<_> = kept.retries.iter().map(of_retry).collect();
+    assert_eq!(retries, vec![vec![(phone.id, Some(false))]; 2], "of those that want acks");
 }
 
 pub(crate) async fn nothing_is_kept_unless_acks_are_wanted(fixture: &Fixture) {
@@ -261,7 +324,8 @@ pub(crate) async fn the_newest_receipts_are_kept(fixture: &Fixture) {
     }
     for place in &places[400..] {
         let kept = notifier.kept(&alice, *place).await.unwrap();
-        assert_eq!((kept.targets.as_ref().map(Vec::len), kept.reports.len()), (Some(0), 2));
+        let targets = kept.targets.map(|targets| targets.sessions.len());
+        assert_eq!((targets, kept.reports.len()), (Some(0), 2));
     }
     assert_eq!(notifier.kept(&alice, places[0]).await.unwrap(), Kept::default(), "four a notice");
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use herald_backplane::{
-    Dispatched, Key, NotifierPort, ReceiptEvent, ReceiptEvents, ReceiptState, ReceiptsWanted,
-    Report, Terms,
+    Dispatched, EndReason, Ending, GoneReason, Key, NotifierPort, Places, ReceiptEvent,
+    ReceiptEvents, ReceiptState, ReceiptsWanted, Report, Terms,
 };
 use herald_core::{EventName, IdempotencyKey, Notice, NotifierId, Payload, SessionId, UserId};
 use serde_json::json;
@@ -59,7 +59,7 @@ impl Notifier {
             match soon("a report", self.reports.next()).await.unwrap() {
                 ReceiptEvent::Report { token: PROBE, report } if report.roll_call.is_none() => {}
                 ReceiptEvent::Report { token, report } => return (token, report),
-                ReceiptEvent::Doubt => panic!("nothing was lost"),
+                other => panic!("nothing was lost, and nothing else asked for: {other:?}"),
             }
         }
     }
@@ -148,8 +148,9 @@ async fn an_acknowledgement_is_reported_whatever_is_said_with_it() {
         client.acknowledge(&event, said).await;
         assert_eq!(notifier.one(token).await, (id, ReceiptState::Acked));
         let kept = notifier.port.kept(&alice(), dispatched.place).await.unwrap();
-        assert_eq!(kept.targets.map(|targets| targets.len()), Some(1));
-        let states: Vec<_> = kept.reports.iter().map(|report| report.receipts[0].state).collect();
+        assert_eq!(kept.targets.map(|targets| targets.sessions.len()), Some(1));
+        let states: Vec<_> =
+            kept.reports.iter().map(|kept| kept.report.receipts[0].state).collect();
         assert_eq!(states, [ReceiptState::Emitted, ReceiptState::Acked]);
     }
 }
@@ -168,7 +169,10 @@ async fn who_leaves_without_acknowledging_is_gone_at_once() {
     }
     client.expect([1, 2], false).await;
     drop(client);
-    assert_eq!(notifier.one(1).await, (id, ReceiptState::Gone));
+    let (token, report) = notifier.next().await;
+    let gone = &report.receipts[0];
+    assert_eq!((token, gone.session, gone.state), (1, id, ReceiptState::Gone));
+    assert_eq!(gone.gone, Some(GoneReason::ConnectionLost));
     notifier.send(3, false, None, "3").await;
     herald.sessions("alice", 0).await;
     notifier.send(4, false, None, "4").await;
@@ -180,8 +184,11 @@ async fn who_leaves_without_acknowledging_is_gone_at_once() {
     let mut heard = Vec::new();
     while heard.last() != Some(&4) {
         let (token, report) = notifier.next().await;
-        if report.receipts.iter().any(|receipt| receipt.state == ReceiptState::Emitted) {
-            heard.push(token);
+        for receipt in report.receipts {
+            if receipt.state == ReceiptState::Emitted {
+                assert!(receipt.replayed);
+                heard.push(token);
+            }
         }
     }
     assert_eq!(heard, [1, 2, 3, 4]);
@@ -318,4 +325,56 @@ async fn a_gateway_that_ends_tells_of_those_it_sends_away() {
     client.expect([1], false).await;
     herald.stop().await.unwrap();
     assert_eq!(notifier.one(1).await, (id, ReceiptState::Gone));
+}
+
+#[tokio::test]
+async fn a_session_that_is_ended_says_why() {
+    let herald = Herald::start().await;
+    let mut notifier = Notifier::of(&herald).await;
+    let (_client, _) = Client::connect(herald.address, "alice").await;
+    let id = session(&herald).await;
+    notifier.send(1, true, None, "1").await;
+    assert_eq!(notifier.roll_call(1).await, BTreeMap::from([(id, ReceiptState::Emitted)]));
+    let why = EndReason::Kicked;
+    let ending = Ending { sessions: None, tokens: false, why, words: String::new() };
+    notifier.port.end_sessions(&alice(), &ending).await.unwrap();
+    let (_, report) = notifier.next().await;
+    assert_eq!(report.receipts[0].gone, Some(GoneReason::Kicked));
+}
+
+#[tokio::test]
+async fn where_sessions_stand_is_told_to_who_asks() {
+    let herald = Herald::start().await;
+    let mut notifier = Notifier::of(&herald).await;
+    let before = herald.send("alice", "1").await;
+    let (mut fresh, _) = Client::connect(herald.address, "alice").await;
+    let new = session(&herald).await;
+    let auth = json!({"token": "alice", "cursor": "start"});
+    let (mut resumed, _) = Client::connect_with(herald.address, auth).await;
+    resumed.expect([1], true).await;
+    let after = herald.send("alice", "2").await;
+    fresh.expect([2], false).await;
+    resumed.expect([2], false).await;
+
+    let to = ReceiptsWanted { notifier: notifier.reports.id(), token: 9, acks: false };
+    let asked = notifier.port.ask_places(&alice(), to).await.unwrap();
+    assert_eq!(asked.len(), 2);
+    let answer = soon("the places", notifier.reports.next()).await.unwrap();
+    let ReceiptEvent::Places { token: 9, places } = answer else { panic!("{answer:?}") };
+    let Places { gateway, gateway_name, sessions } = places;
+    assert_eq!(gateway, asked[0].session.gateway);
+    assert_eq!(gateway_name, asked[0].session.gateway_name);
+    assert_eq!(sessions.len(), 2);
+    for place in sessions {
+        assert_eq!(place.at.place, after.place);
+        let began = place.began.unwrap().place.position;
+        let is_new = place.session == new;
+        assert_eq!(place.resumed, !is_new);
+        assert_eq!(began >= before.place.position, is_new, "one began after the first notice");
+        assert!(!place.reading && !place.lagging, "{place:?}");
+    }
+    // Who has no session here by now says so too.
+    drop((fresh, resumed));
+    herald.sessions("alice", 0).await;
+    assert_eq!(notifier.port.ask_places(&alice(), to).await.unwrap(), []);
 }

@@ -1,3 +1,4 @@
+use herald_backplane::{KeptTarget, KeptTargets};
 use herald_core::{SessionRecord, Transport};
 
 use super::*;
@@ -36,6 +37,8 @@ fn receipt(id: u128, state: ReceiptState, name: &str) -> Receipt {
         connected_at_ms: 10 + u64::try_from(id).unwrap(),
         state,
         at_ms: 500,
+        replayed: false,
+        gone: None,
     }
 }
 
@@ -213,12 +216,15 @@ fn one_that_returned_makes_good_for_one_that_is_gone_on_the_same_device() {
 
 #[test]
 fn what_is_kept_answers_a_retry() {
-    let kept = |targets: &[u128]| Kept {
-        targets: Some(targets.iter().map(|id| (SessionId(*id), HERE)).collect()),
-        reports: vec![
-            report(Some(HERE), &[(1, Emitted), (2, Emitted)]),
-            report(None, &[(1, Acked)]),
-        ],
+    let kept = |targets: &[u128]| {
+        let of = |id: &u128| KeptTarget { session: target(*id).session, heard: Some(true) };
+        let reports =
+            [report(Some(HERE), &[(1, Emitted), (2, Emitted)]), report(None, &[(1, Acked)])];
+        Kept {
+            targets: Some(KeptTargets { at_ms: 100, sessions: targets.iter().map(of).collect() }),
+            retries: Vec::new(),
+            reports: reports.map(|report| KeptReport { at_ms: 500, report }).into(),
+        }
     };
     // A new session since, which is a target now.
     let mut progress = began(Goal::AckedAll, vec![target(1), target(3)]);
