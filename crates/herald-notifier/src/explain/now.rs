@@ -27,7 +27,7 @@ pub(super) enum Presence {
     Silent {
         /// It is subscribed to its channel.
         listens: bool,
-        /// Its lease is good: it renewed it within the lease's time.
+        /// Its lease is good.
         leased: bool,
     },
     /// It has ended meanwhile.

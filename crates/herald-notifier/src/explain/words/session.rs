@@ -99,8 +99,8 @@ fn is(facts: &Facts, way: &Way) -> (String, FindingSource) {
         Some(Presence::Silent { listens, leased }) => {
             let channel = if listens { "listens" } else { "does not listen" };
             let lease = match leased {
-                true => "is good, so that it ran a few seconds ago",
-                false => "has lapsed, so that it has not run for a while",
+                true => "is good: it was renewed not longer ago than a lease lasts",
+                false => "has lapsed: it was not renewed for longer than a lease lasts",
             };
             let text = format!(
                 "It is registered now, but its gateway {gateway} did not answer within {}. It \
