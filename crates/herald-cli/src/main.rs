@@ -2,9 +2,11 @@
 
 mod api_key;
 mod dev;
+mod explain;
+mod notifier;
 mod page;
 
-use std::{collections::VecDeque, ffi::OsString};
+use std::{collections::VecDeque, ffi::OsString, process::ExitCode};
 
 use herald_service::{Exit, Program, config::Source, launch};
 
@@ -23,11 +25,12 @@ Usage: herald <command> [options]
 Commands:
   dev      Run everything in one process, with a page to try it; needs nothing else
   api-key  Make an API key for a caller of the notifier
+  explain  Tell what became of one notice: who got it, who did not, and why
 
 `herald <command> --help` lists a command's options, `herald --version` tells the version.
 ";
 
-fn main() -> Exit {
+fn main() -> ExitCode {
     let mut arguments: VecDeque<OsString> = std::env::args_os().skip(1).collect();
     let word = |arguments: &mut VecDeque<OsString>| {
         Some(arguments.pop_front()?.to_string_lossy().into_owned())
@@ -41,16 +44,17 @@ fn main() -> Exit {
     match command.as_deref() {
         Some("dev") => {
             let source = dev::presets(Source::new(arguments, std::env::vars_os()));
-            launch(&DEV, source, dev::Options::read, dev::serve)
+            launch(&DEV, source, dev::Options::read, dev::serve).into()
         }
-        Some("api-key") => api_key::run(arguments),
+        Some("api-key") => api_key::run(arguments).into(),
+        Some("explain") => explain::run(arguments),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
-            Exit::Clean
+            Exit::Clean.into()
         }
         Some("--version" | "-V") => {
             println!("herald {}", DEV.version);
-            Exit::Clean
+            Exit::Clean.into()
         }
         wrong => {
             if let Some(wrong) = wrong {
@@ -58,7 +62,7 @@ fn main() -> Exit {
                 eprintln!("herald: there is no {kind} `{wrong}`\n");
             }
             eprint!("{USAGE}");
-            Exit::BadConfiguration
+            Exit::BadConfiguration.into()
         }
     }
 }

@@ -64,6 +64,16 @@ pub(crate) fn router(
         .with_state(http)
 }
 
+/// An explanation as it is answered over HTTP.
+///
+/// # Errors
+/// None that is known: every member can be written as JSON.
+pub fn explanation_json(
+    response: &herald_proto::api::ExplainNoticeResponse,
+) -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(&answer::ExplainNotice::from(response))
+}
+
 /// Looks who calls, and takes a place among the calls under way, before anything of the body is
 /// read.
 async fn admit(State(http): State<Http>, mut request: Request, next: Next) -> Response {

@@ -57,4 +57,5 @@ mod validate;
 
 pub use callers::{ApiKeys, KeyRequest, NewKey, new_key};
 pub use config::{Options, ProcessOptions};
+pub use http::explanation_json;
 pub use service::{Notifier, RunError, serve};

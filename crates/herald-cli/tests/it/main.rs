@@ -66,3 +66,46 @@ fn the_configuration_is_checked_without_starting_anything() {
     assert_eq!(code, 64);
     assert!(err.contains("HERALD_DEV_LISTEN") && err.contains("HERALD_LEASE"), "{err}");
 }
+
+#[test]
+fn what_keeps_an_explanation_from_being_asked_for_is_said() {
+    const NOTICE: &str = "1764000000000-0-89abcdef";
+    // Nothing listens there: the port is reserved.
+    const NOBODY: &str = "http://127.0.0.1:1";
+    for (arguments, code, said) in [
+        (&["explain"][..], 64, "<USER>"),
+        (&["explain", "alice", NOTICE, "--timeout", "0"], 64, "--timeout"),
+        (&["explain", "alice", NOTICE, "--notifier", "nonsense"], 64, "http://host:port"),
+        (&["explain", "alice", NOTICE, "--notifier", "ftp://host"], 64, "http://host:port"),
+        (&["explain", "alice", NOTICE, "--api-key-file", "/nowhere"], 64, "/nowhere: No such file"),
+        (
+            &["explain", "alice", NOTICE, "--ca-file", "/nowhere"],
+            64,
+            "certificates are of use with https only",
+        ),
+        (
+            &[
+                "explain",
+                "alice",
+                NOTICE,
+                "--notifier",
+                "https://localhost:1",
+                "--ca-file",
+                "/nowhere",
+            ],
+            64,
+            "/nowhere: No such file",
+        ),
+        (&["explain", "alice", NOTICE, "--cert-file", "/nowhere"], 64, "--key-file"),
+        (&["explain", "alice", NOTICE, "--notifier", NOBODY], 69, "no notifier answers at"),
+    ] {
+        let (exit, out, err) = says(arguments);
+        assert_eq!((exit, out.as_str()), (code, ""), "{arguments:?}: {err}");
+        assert!(err.contains(said), "{said} is not in: {err}");
+    }
+    let (code, out, _) = says(&["explain", "--help"]);
+    assert_eq!(code, 0);
+    for part in ["--notifier", "HERALD_NOTIFIER_URL", "--json", "Exit codes"] {
+        assert!(out.contains(part), "{part} is not in:\n{out}");
+    }
+}

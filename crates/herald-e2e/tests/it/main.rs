@@ -6,6 +6,7 @@ mod bad_input;
 mod chaos;
 mod cursor;
 mod delivery;
+mod explain;
 mod interop;
 mod lifecycle;
 mod loadgen;
