@@ -69,6 +69,7 @@ impl Rpc {
             Self::BatchGetPresence => "herald.v1.NoticeService/BatchGetPresence",
             Self::DisconnectUser => "herald.v1.NoticeService/DisconnectUser",
             Self::PurgeUser => "herald.v1.NoticeService/PurgeUser",
+            Self::ExplainNotice => "herald.v1.NoticeService/ExplainNotice",
             Self::Broadcast => "herald.v1.NoticeService/Broadcast",
         }
     }
