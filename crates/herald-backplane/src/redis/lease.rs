@@ -239,12 +239,13 @@ impl RedisGateway {
             self.index.enter(user, session.id),
             self.redis.read_and_register(user, since, u32::MAX, Some((session.id, &value, mark))),
         );
-        indexed?;
         if self.lost.load(Ordering::Acquire) {
-            // Nobody else will look for it: the reaper may have passed already.
+            // Nobody else will look for it: the reaper may have passed already, and with the lease
+            // ends its index, which may not name the session.
             self.disconnect(&[(user.clone(), session.id)]).await?;
             return Err(BackplaneError::LeaseLost(self.id));
         }
+        indexed?;
         page
     }
 

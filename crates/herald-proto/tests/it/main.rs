@@ -153,6 +153,7 @@ fn each_rpc_has_its_own_request_and_response() {
         "BatchGetPresence",
         "DisconnectUser",
         "PurgeUser",
+        "ExplainNotice",
         "Broadcast",
     ];
     assert_eq!(seen, promised.map(str::to_owned).into());
