@@ -194,6 +194,7 @@ fn connected(context: &Arc<Context>, namespace: Namespace, socket: SocketRef) {
         socket.clone(),
         context.transports.of(socket.id, socket.req_parts()),
         context.receipts.clone(),
+        context.clock.now_ms(),
     );
     let session = Arc::new(session.counted_by(connecting));
     renewal::listen(context, &session, &socket);

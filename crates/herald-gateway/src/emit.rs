@@ -16,6 +16,9 @@ use socketioxide::{
 
 use crate::delivery::Gap;
 
+/// How far the clocks of a cluster's servers may be apart, in milliseconds.
+const CLOCKS_APART: u64 = 100;
+
 /// What a client answers; what it says with it means nothing here.
 pub(crate) type Acknowledgement = AckStream<IgnoredAny>;
 
@@ -194,6 +197,12 @@ impl<'a> VolatilePacket<'a> {
         }
     }
 
+    /// Whether it was sent before a session began, at that time of the backplane's clock: a gateway
+    /// that was frozen hears of it when its client has come back, having got it elsewhere.
+    pub(crate) fn is_older_than(&self, began_ms: u64) -> bool {
+        self.sent_at + CLOCKS_APART < began_ms
+    }
+
     fn args(&self, cursor: Option<String>) -> Option<(&'a RawValue, Meta<'_>)> {
         let meta = Meta { id: &self.id, cursor, sent_at: self.sent_at, replayed: false };
         Some((self.payload?, meta))
@@ -272,5 +281,25 @@ fn outcome(sent: &Result<(), SendError>) -> Outcome {
         Err(SendError::Socket(SocketError::InternalChannelFull)) => Outcome::Full,
         Err(SendError::Socket(_)) => Outcome::Gone,
         Err(SendError::Serialize(_)) => Outcome::Unreadable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use herald_core::{EventName, Payload, VolatileId};
+
+    use super::*;
+
+    #[test]
+    fn what_was_sent_before_a_session_began_is_not_for_it() {
+        let payload = Payload::new("1".to_owned(), 10).unwrap();
+        let notice = Notice { event: EventName::notice(), payload, traceparent: None };
+        let volatile = VolatileNotice { id: VolatileId(1), sent_at_ms: 10_000, notice };
+        let packet = VolatilePacket::new(&volatile);
+        // Of a clock that was not heard of yet nothing is known.
+        for since in [0, 9_000, 10_000, 10_000 + CLOCKS_APART] {
+            assert!(!packet.is_older_than(since), "{since}");
+        }
+        assert!(packet.is_older_than(10_001 + CLOCKS_APART));
     }
 }

@@ -30,7 +30,7 @@
 //! | `herald_gateway_gaps_total` | `reason` | gaps told to clients |
 //! | `herald_gateway_unreadable_total` | | notices dropped because their bytes are no JSON |
 //! | `herald_gateway_broadcasts_total` | | broadcasts handed to the sockets here |
-//! | `herald_gateway_dropped_total` | `kind`, `reason` | sockets that did not get a `volatile` notice or a `broadcast`: `full` (their queue is), `connecting` (not yet told `herald:ready`), `gone`, `unreadable`; and broadcasts as a whole, `busy` (too many at once) |
+//! | `herald_gateway_dropped_total` | `kind`, `reason` | sockets that did not get a `volatile` notice or a `broadcast`: `full` (their queue is), `connecting` (not yet told `herald:ready`), `earlier` (sent before the session began), `gone`, `unreadable`; and broadcasts as a whole, `busy` (too many at once) |
 //! | `herald_gateway_reports_total` | `outcome` | receipts, and places of sessions, reported to notifiers: `heard`, `unheard` (the notifier does not listen, now or any more) |
 //! | `herald_gateway_reports_dropped_total` | `reason` | reports that never were: `full` (too many waited), `late` (the backplane did not take them in time), `owed` (too many notices still to be handed to one session), `busy` (too many asked at once where sessions stand) |
 //! | `herald_gateway_acks_total` | `outcome` | acknowledgements awaited: `acked`, `timeout`, `gone` (the session ended), `dropped` (too many at once of one session) |

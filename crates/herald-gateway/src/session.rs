@@ -58,6 +58,8 @@ pub(crate) struct Session {
     socket: SocketRef,
     transport: Transport,
     receipts: Receipts,
+    /// When it was made, by the backplane's clock as it was known then: not later than it was.
+    began_ms: u64,
     flow: Mutex<Flow>,
     token: Mutex<Token>,
 }
@@ -159,6 +161,7 @@ impl Session {
         socket: SocketRef,
         transport: Transport,
         receipts: Receipts,
+        began_ms: u64,
     ) -> Self {
         let Admitted { identity, since, resumed, malformed, mark, .. } = admitted;
         Self {
@@ -169,6 +172,7 @@ impl Session {
             socket,
             transport,
             receipts,
+            began_ms,
             flow: Mutex::new(Flow {
                 delivery: Delivery::new(since),
                 began: None,
@@ -354,6 +358,8 @@ impl Session {
         let flow = self.lock();
         let loss = if flow.gone {
             Some("gone")
+        } else if packet.is_older_than(self.began_ms) {
+            Some("earlier")
         } else if matches!(flow.stage, Stage::New { .. }) {
             Some("connecting")
         } else if !flow.waiting.is_empty() {
