@@ -91,10 +91,15 @@ async fn stuck(herald: &Herald, notifier: &mut Notifier) -> WebSocket {
     stuck.send(r#"40/notice,{"token":"alice"}"#).await;
     assert!(stuck.next().await.unwrap().starts_with("40"));
     assert_eq!(Event::parse(&stuck.next().await.unwrap()).name, "herald:ready");
+    // More than the system's buffers take (4 MiB), so that what comes behind it waits however late
+    // the gateway writes; and fewer than an inbox keeps.
     let filler = json!("x".repeat(20_000)).to_string();
-    for _ in 0..20 {
+    for round in 0..9 {
         for _ in 0..100 {
             herald.send("alice", &filler).await;
+        }
+        if round < 4 {
+            continue;
         }
         notifier.send(PROBE, false, None, "0").await;
         let called = notifier.roll_call(PROBE).await;
