@@ -1,13 +1,13 @@
 # What a developer types; `make` alone lists it. The work is done by cargo and by scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test jitter soak servers survival chaos chance lint fmt deny bench
+.PHONY: help run test jitter soak servers survival chaos chance lint fmt deny bench overhead micro instructions storm manifests compose-test
 
 # Where a fresh shell may not look for cargo.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 SHELL := bash
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # The dev profile: a first build takes half the time of a release build, and is quick enough to try.
 run: ## start all of Herald in one process, with a page to try it (options: make run ARGS=--help)
@@ -55,11 +55,42 @@ lint: ## check formatting and clippy's findings, as CI does
 fmt: ## format all Rust code
 	@cargo fmt --all
 
+manifests: ## check deploy/kubernetes and docker-compose.yml: schemas, our rules, and the binaries' own word
+	@scripts/ci/manifests.sh
+
+compose-test: ## build the images, start docker-compose.yml, and stop and kill its gateways under load (root)
+	@scripts/ci/compose-test.sh
+
 deny: ## check the licences, sources and versions of all dependencies
 	@scripts/deny.sh
 
-# Timings decide nothing here: it fails only if it cannot run. BENCH=quick takes some 3 minutes.
-bench: ## measure Herald beside other systems, into docs/benchmarks.md (BENCH=quick is shorter)
+# Timings decide nothing here: it fails only if it cannot run. BENCH=quick takes some 5 minutes, standard
+# about 12 and has all that the goals speak of; everything takes about 80.
+bench: ## measure Herald beside other systems, into docs/benchmarks.md (BENCH=quick|standard is shorter)
 	@scripts/setup.sh bench
-	@cargo build --release --locked --bins -p herald-gateway -p herald-notifier -p herald-cli -p herald-bench
+	@cargo build --release --locked --bins -p herald-gateway -p herald-notifier -p herald-cli -p herald-loadgen -p herald-bench
 	@cargo run --release --locked -q -p herald-bench --bin herald-bench -- $(or $(BENCH),full) $(ARGS)
+
+# Built first, since both kinds of a binary go by the same name.
+BUILT := $(or $(CARGO_TARGET_DIR),target)/release
+SERVICES := -p herald-gateway -p herald-notifier
+
+overhead: ## measure what telemetry costs beside binaries that have none, into target/overhead.md
+	@scripts/setup.sh bench
+	@cargo build --release --locked --bins $(SERVICES) --features bare
+	@install -D --target-directory $(BUILT)/bare $(BUILT)/herald-gateway $(BUILT)/herald-notifier
+	@cargo build --release --locked --bins $(SERVICES) -p herald-loadgen -p herald-bench
+	@cargo run --release --locked -q -p herald-bench --bin herald-bench -- overhead \
+		--out target/overhead.md --records target/overhead.jsonl $(ARGS)
+
+micro: ## time the hot pieces with Criterion (ARGS=name for some; ARGS="--save-baseline x" and "--baseline x" to compare)
+	@scripts/setup.sh run
+	@cargo bench --locked -p herald-backplane -p herald-gateway -p herald-notifier --bench hot -- $(ARGS)
+
+# Instructions and not time, so that it may fail wherever it runs. Release code under valgrind: no part of `make test`.
+instructions: ## count the instructions of the hot pieces; fails where they became more (ACCEPT=yes keeps the new counts)
+	@scripts/setup.sh instructions
+	@cargo run --locked -q -p herald-measure --bin herald-instructions -- $(if $(ACCEPT),--accept)
+
+storm: ## simulate clients that return all at once (STORM="outage --clients 1000000 --gateways 50"; STORM=--help)
+	@cargo run --release --locked -q -p herald-bench --bin herald-storm -- $(STORM)

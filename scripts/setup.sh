@@ -3,10 +3,14 @@
 #
 #   scripts/setup.sh run    for `make run`: a C compiler, which Rust links with
 #   scripts/setup.sh test   for `make test`: that, and what the tests talk to (Redis, nginx,
-#                           Node, Python and Chromium, with the packages of crates/herald-e2e
+#                           Prometheus, Node, Python and Chromium, with the packages of crates/herald-e2e
 #                           and clients/js)
+#   scripts/setup.sh compose  for `make compose-test`: Docker's engine and Compose, what base images are
+#                           made with where no registry is reached, and the packages of crates/herald-e2e
+#   scripts/setup.sh manifests  for `make manifests`: the compiler, Python with the validators
 #   scripts/setup.sh bench  for `make bench`: the compiler, and what Herald is measured against
 #                           (Redis, Node with the packages of bench/node, nginx with nchan)
+#   scripts/setup.sh instructions  for `make instructions`: the compiler and valgrind
 #
 # Rust itself is asked for, never installed. System packages come from apt-get (Debian, Ubuntu);
 # elsewhere one line tells what to install.
@@ -18,7 +22,7 @@ PATH="$PATH:${HOME:-}/.cargo/bin:/usr/local/sbin:/usr/sbin:/sbin"
 readonly JS=(crates/herald-e2e/js clients/js)
 readonly BENCH_JS=bench/node
 readonly NCHAN=/usr/lib/nginx/modules/ngx_nchan_module.so
-readonly PYTHON=crates/herald-e2e/python
+readonly PYTHON=crates/herald-e2e/python/requirements.txt
 
 say() { echo "setup: $*"; }
 die() {
@@ -47,13 +51,32 @@ missing() {
     # A compiler without the C library's files is as good as none.
     echo 'int main(void) { return 0; }' | cc -x c -o /dev/null - >/dev/null 2>&1 || echo "a C compiler|gcc libc6-dev"
     [ "$1" != run ] || return 0
+    if [ "$1" = instructions ]; then
+        has valgrind || echo "valgrind|valgrind"
+        return 0
+    fi
+    if [ "$1" = manifests ]; then
+        has openssl || echo "openssl|openssl"
+        python3 -c 'import ensurepip, venv' 2>/dev/null || echo "Python 3 with venv|python3 python3-venv"
+        return 0
+    fi
+    if [ "$1" = compose ]; then
+        has dockerd || docker info >/dev/null 2>&1 || echo "a Docker engine|docker.io iptables"
+        has docker-compose || docker compose version >/dev/null 2>&1 || echo "Docker Compose|docker-compose"
+        has debootstrap || ! has apt-get || echo "debootstrap|debootstrap"
+    fi
     [ -e /etc/ssl/certs/ca-certificates.crt ] || ! has apt-get || echo "CA certificates|ca-certificates"
     has openssl || echo "openssl|openssl"
     has curl || echo "curl|curl"
-    at_least 7.0 "$(redis-server --version 2>/dev/null | sed 's/.* v=\([0-9.]*\).*/\1/')" || echo "redis-server 7.0 or newer|redis-server"
-    has nginx || echo "nginx|nginx"
     at_least 18 "$(node --version 2>/dev/null | tr -d v)" || echo "Node 18 or newer|nodejs"
     has npm || echo "npm|npm"
+    if [ "$1" = compose ]; then
+        has python3 || echo "Python 3|python3"
+        return 0
+    fi
+    at_least 7.0 "$(redis-server --version 2>/dev/null | sed 's/.* v=\([0-9.]*\).*/\1/')" || echo "redis-server 7.0 or newer|redis-server"
+    has nginx || echo "nginx|nginx"
+    [ "$1" = bench ] || { has prometheus && has promtool; } || echo "Prometheus with promtool|prometheus"
     if [ "$1" = bench ]; then
         # Elsewhere than on Debian and Ubuntu the benchmark goes without it.
         [ -e "$NCHAN" ] || ! has apt-get || echo "nchan|libnginx-mod-nchan"
@@ -90,7 +113,7 @@ install_missing() {
     release_services
     # At boot too, the ports of Redis and nginx stay free for whoever wants them.
     if [ -d /run/systemd/system ]; then
-        for service in redis-server nginx; do
+        for service in redis-server nginx prometheus; do
             [[ " $packages " != *" $service "* ]] || as_root systemctl disable --quiet "$service"
         done
     fi
@@ -141,16 +164,16 @@ build_client() {
     echo "$state" >"$stamp"
 }
 
+# python_packages REQUIREMENTS VENV
 python_packages() {
-    [ -f "$PYTHON/requirements.txt" ] || return 0
-    local state stamp=.venv/.herald-setup
+    local state stamp=$2/.herald-setup
     # The directory is in the state because a virtual environment does not survive being moved.
-    state="$(cksum <"$PYTHON/requirements.txt") $(python3 --version) $PWD"
-    ! up_to_date "$stamp" "$state" || ! .venv/bin/python -c '' 2>/dev/null || return 0
-    say "installing the Python packages of $PYTHON into .venv"
-    python3 -m venv --clear .venv || die "python3 -m venv failed"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -r "$PYTHON/requirements.txt" </dev/null ||
-        die "pip install failed for $PYTHON/requirements.txt"
+    state="$(cksum <"$1") $(python3 --version) $PWD"
+    ! up_to_date "$stamp" "$state" || ! "$2/bin/python" -c '' 2>/dev/null || return 0
+    say "installing the Python packages of $1 into $2"
+    python3 -m venv --clear "$2" || die "python3 -m venv failed"
+    "$2/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$1" </dev/null ||
+        die "pip install failed for $1"
     echo "$state" >"$stamp"
 }
 
@@ -164,13 +187,28 @@ test)
     install_missing test
     for directory in "${JS[@]}"; do node_packages "$directory"; done
     build_client
-    python_packages
+    python_packages "$PYTHON" .venv
     say "all that the tests need is there"
+    ;;
+manifests)
+    check_rust run
+    install_missing manifests
+    mkdir -p target
+    python_packages scripts/ci/requirements.txt target/manifests
+    ;;
+compose)
+    check_rust run
+    install_missing compose
+    node_packages crates/herald-e2e/js
     ;;
 bench)
     check_rust run
     install_missing bench
     node_packages "$BENCH_JS"
     ;;
-*) die "usage: scripts/setup.sh run|test|bench" ;;
+instructions)
+    check_rust run
+    install_missing instructions
+    ;;
+*) die "usage: scripts/setup.sh run|test|compose|manifests|bench|instructions" ;;
 esac

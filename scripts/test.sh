@@ -72,6 +72,8 @@ finish() {
              END { printf "%d tests passed, %d failed, %d ignored\n", passed, failed, ignored }' "$LOG"
         # libtest repeats the names of those that failed, indented, at the end of each binary.
         sed -n '/^failures:$/,/^test result/s/^    \([^ ]*\)$/  failed: \1/p' "$LOG" | sort -u
+        # And why, where only the end of what this prints is kept.
+        sed -n "/^thread '.* panicked at /,/^stack backtrace:/p" "$LOG" | grep -v '^stack backtrace:' | tail -n 60
     fi
     if [ -f "$CLIENT_LOG" ]; then
         awk '/^# (pass|fail|skipped) / { n[$2] = $3 } /^# size: / { size = substr($0, 3) }

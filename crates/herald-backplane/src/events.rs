@@ -98,11 +98,6 @@ impl Room {
     }
 }
 
-/// Counts an event that a gateway does not get.
-pub(crate) fn count_dropped(reason: &'static str) {
-    metrics::counter!("herald_channel_dropped_total", "reason" => reason).increment(1);
-}
-
 impl Queued {
     pub(crate) fn notice(announced: Announced, expires_at_ms: u64) -> Self {
         Self { event: GatewayEvent::Notice(announced), expires_at_ms, _room: None }

@@ -29,4 +29,4 @@ pub use receipts::{
     GoneReason, Kept, KeptReport, KeptTarget, KeptTargets, Outgoing, Receipt, ReceiptEvent,
     ReceiptEvents, ReceiptState, ReceiptsWanted, Report, Reported,
 };
-pub use trace::SPANS;
+pub use trace::{SPANS, UNTRACED, is_traced};

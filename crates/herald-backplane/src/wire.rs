@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The highest version of channel messages that this build reads.
-const CHANNEL_VERSION: u32 = 4;
+const CHANNEL_VERSION: u32 = 5;
 /// The version that announcements are written with.
 const ANNOUNCEMENT: u32 = 1;
 /// The version that volatile notices are written with.
@@ -264,11 +264,30 @@ pub(crate) fn encode_notice_tag(stored: usize) -> Bytes {
     out.freeze()
 }
 
-/// Reads a channel message. One of a newer version keeps only what says that
-/// there is something to read.
-pub(crate) fn decode_message(message: Bytes) -> Result<Queued, BackplaneError> {
+/// Reads what came on a channel: one message, or a bundle of them, each of which is readable or
+/// not by itself.
+pub(crate) fn decode_messages(
+    message: Bytes,
+    mut each: impl FnMut(Result<Queued, BackplaneError>),
+) {
+    match ChannelMessage::decode(message) {
+        Ok(message) if message.bundle.is_empty() => each(decode_message(message)),
+        Ok(bundle) => {
+            for message in bundle.bundle {
+                // Copied: a notice that waits somewhere must not keep all the others in memory.
+                let message = ChannelMessage::decode(Bytes::copy_from_slice(&message));
+                let message = message.map_err(|error| unreadable("a bundled message", error));
+                each(message.and_then(decode_message));
+            }
+        }
+        Err(error) => each(Err(unreadable("a channel message", error))),
+    }
+}
+
+/// What a message says. One of a newer version keeps only what says that there is something to
+/// read.
+fn decode_message(message: ChannelMessage) -> Result<Queued, BackplaneError> {
     let what = "a channel message";
-    let message = ChannelMessage::decode(message).map_err(|error| unreadable(what, error))?;
     let position = |text: &str| text.parse::<Position>().map_err(|error| unreadable(what, error));
     let user = UserId::new(&message.user_id).map_err(|error| unreadable(what, error))?;
     let sent_at_ms = message.sent_at_ms;
@@ -324,6 +343,38 @@ mod tests {
         }
     }
 
+    fn decode(message: Bytes) -> Result<Queued, BackplaneError> {
+        let mut decoded = Vec::new();
+        decode_messages(message, |queued| decoded.push(queued));
+        assert_eq!(decoded.len(), 1, "one message is one");
+        decoded.remove(0)
+    }
+
+    #[test]
+    fn of_a_bundle_each_message_is_read_by_itself() {
+        let user = UserId::new("alice").unwrap();
+        let announcement = encode_announcement(&user, None);
+        let parts = [&announcement[..], b":\0"];
+        let message = completed("12-3", "11-0", 7, &parts);
+        let bundle = |entries: &[&[u8]]| {
+            let mut out = vec![32, 5];
+            for entry in entries {
+                out.push(122);
+                prost::encode_length_delimiter(entry.len(), &mut out).unwrap();
+                out.extend_from_slice(entry);
+            }
+            Bytes::from(out)
+        };
+        let mut read = Vec::new();
+        decode_messages(bundle(&[&message, b"\xff", &message]), |queued| read.push(queued.is_ok()));
+        assert_eq!(read, [true, false, true]);
+        // No bundle is in a bundle, so nobody can make a deep one.
+        let inner = bundle(&[&message]);
+        let mut read = Vec::new();
+        decode_messages(bundle(&[&inner]), |queued| read.push(queued.is_ok()));
+        assert_eq!(read, [false]);
+    }
+
     /// What the dispatch script does, in Rust.
     fn completed(position: &str, previous: &str, random: u32, parts: &[&[u8]]) -> Bytes {
         const PREVIOUS_RANDOM: u32 = 6;
@@ -340,7 +391,7 @@ mod tests {
     }
 
     fn announced(message: Bytes) -> (Announced, u64) {
-        let queued = decode_message(message).unwrap();
+        let queued = decode(message).unwrap();
         let expires_at_ms = queued.expires_at_ms();
         match queued.into_event() {
             GatewayEvent::Notice(announced) => (announced, expires_at_ms),
@@ -382,7 +433,7 @@ mod tests {
             let mut message = encode_volatile(user, id, &a_notice());
             message.push(81);
             message.extend(5_u64.to_le_bytes());
-            decode_message(message.into()).unwrap().into_event()
+            decode(message.into()).unwrap().into_event()
         };
         assert_eq!(completed(None), GatewayEvent::Broadcast(expected.clone()));
         let event = completed(Some(&user));
@@ -399,7 +450,7 @@ mod tests {
                 let mut message = encode_end(&user, &ending);
                 message.push(81);
                 message.extend(7_u64.to_le_bytes());
-                let event = decode_message(message.into()).unwrap().into_event();
+                let event = decode(message.into()).unwrap().into_event();
                 let (user, sessions) = (user.clone(), sessions.clone());
                 let order = EndOrder { user, sessions, mark: Mark(7), why, words: "so".into() };
                 assert_eq!(event, GatewayEvent::End(order));
@@ -413,7 +464,7 @@ mod tests {
         let mut message = encode_ask_places(&user, WANTED);
         message.push(81);
         message.extend(7_u64.to_le_bytes());
-        let event = decode_message(message.into()).unwrap().into_event();
+        let event = decode(message.into()).unwrap().into_event();
         assert_eq!(event, GatewayEvent::AskPlaces(user, WANTED));
     }
 

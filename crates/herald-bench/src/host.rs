@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, fs, process::Command};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
-use crate::{mode::Mode, systems};
+use crate::{plan::Mode, systems};
 
 /// The machine and the versions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -67,12 +66,4 @@ fn said(program: &str, args: &[&str]) -> String {
     // nginx tells its version on standard error.
     let text = [output.stdout, output.stderr].concat();
     String::from_utf8_lossy(&text).lines().next().unwrap_or("not there").trim().to_owned()
-}
-
-/// Allows this process and all that it starts as many open files as it may: how many.
-pub(crate) fn raise_file_limit() -> u64 {
-    let limit = getrlimit(Resource::Nofile);
-    // A refusal leaves things as they are.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }

@@ -3,28 +3,34 @@
 //! tables. No figure fails anything; a system that cannot be started is named and left out.
 
 mod host;
-mod mode;
+mod plan;
 mod record;
 mod report;
-mod rounds;
 mod systems;
+mod trials;
 
 use std::{
     fs,
     io::Write as _,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use anyhow::Context as _;
 use clap::Parser as _;
 
-use crate::{host::Host, mode::Mode, record::Record, report::Bench, systems::System};
+use crate::{
+    host::Host,
+    plan::{Mode, Plan},
+    record::Record,
+    report::Bench,
+};
 
 /// Measures Herald beside other systems and writes a page of tables.
 #[derive(Debug, clap::Parser)]
 #[command(version)]
 struct Args {
-    /// How thoroughly: quick takes some 3 minutes, full about an hour
+    /// How thoroughly
     #[arg(value_enum, default_value = "full")]
     mode: Mode,
 
@@ -40,7 +46,7 @@ struct Args {
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 
-    /// Rounds, instead of the mode's number
+    /// So many rounds of everything, instead of what the mode says
     #[arg(long)]
     rounds: Option<u32>,
 
@@ -61,10 +67,11 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(args: &Args) -> anyhow::Result<Bench> {
-    let files = host::raise_file_limit();
-    let mut systems = args.mode.systems();
-    systems.retain(|system| args.only.is_empty() || args.only.contains(&system.to_string()));
-    let plan = args.mode.plan(args.rounds);
+    let files = herald_loadgen::files::raise_limit();
+    let mut plan = Plan::of(args.mode, args.rounds);
+    if !args.only.is_empty() {
+        plan.keep(&args.only);
+    }
     let mut bench = Bench::new(Host::look(args.mode)?);
     if let Some(directory) = args.records.parent() {
         fs::create_dir_all(directory)?;
@@ -72,17 +79,14 @@ async fn measure(args: &Args) -> anyhow::Result<Bench> {
     let mut out = fs::File::create(&args.records)
         .with_context(|| format!("cannot write {}", args.records.display()))?;
     writeln!(out, "{}", serde_json::to_string(&bench.host)?)?;
-    for round in 0..plan.rounds {
-        for system in in_turn(&systems, round) {
-            eprintln!("round {} of {}: {system}", round + 1, plan.rounds);
-            let mut records = Vec::new();
-            if let Err(error) = rounds::load(system, &plan, round, &mut records).await {
-                records.push(Record::failure(system, round, &error));
-            }
-            if round < plan.idle_rounds
-                && system.gateways == 1
-                && let Err(error) = rounds::idle(system, &plan, files, round, &mut records).await
-            {
+    let begin = Instant::now();
+    for round in 0..plan.rounds() {
+        for stage in plan.stages(round) {
+            let minutes = begin.elapsed().as_secs_f64() / 60.0;
+            let system = stage.system;
+            eprintln!("{minutes:.1} min, round {} of {}: {system}", round + 1, plan.rounds());
+            let (mut records, done) = trials::run(stage, &plan.sizes, files, round).await;
+            if let Err(error) = done {
                 records.push(Record::failure(system, round, &error));
             }
             for record in records {
@@ -92,16 +96,8 @@ async fn measure(args: &Args) -> anyhow::Result<Bench> {
             }
         }
     }
+    eprintln!("measured for {:.1} minutes", begin.elapsed().as_secs_f64() / 60.0);
     Ok(bench)
-}
-
-/// Forwards and backwards by turns, so that what drifts with time favours nobody.
-fn in_turn(systems: &[System], round: u32) -> Vec<System> {
-    let mut systems = systems.to_vec();
-    if round % 2 == 1 {
-        systems.reverse();
-    }
-    systems
 }
 
 fn load(records: &Path) -> anyhow::Result<Bench> {

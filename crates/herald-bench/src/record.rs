@@ -26,18 +26,42 @@ pub(crate) enum What {
         result: Summary,
         /// Processor seconds of the servers while it was measured.
         cpu: ByRole,
-        /// Processors that neither the servers nor this process kept busy meanwhile.
+        /// Processors that neither the servers nor the load kept busy meanwhile.
         others: f64,
     },
-    Idle {
+    Idle(Idle),
+    Churn {
         connections: u32,
-        /// By how much resident memory had grown since before the first connection, in bytes.
-        resident: ByRole,
-        per_second: f64,
-        /// Processor seconds of the servers for one connection.
-        cpu_per_connect: f64,
+        /// One after the other.
+        lives: Vec<Life>,
     },
     Failure(String),
+}
+
+/// Connections that only wait.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Idle {
+    pub(crate) connections: u32,
+    /// By how much resident memory had grown since before the first connection, in bytes.
+    pub(crate) resident: ByRole,
+    /// The same of the kernel's memory for both ends of the connections.
+    pub(crate) kernel: f64,
+    pub(crate) per_second: f64,
+    /// Processor seconds of the servers for one connection.
+    pub(crate) cpu_per_connect: f64,
+}
+
+/// So many connections that came, all broke and came back at once, and left.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Life {
+    /// By how much the servers' resident memory had grown since before the first life, in bytes:
+    /// with all connections, and when they had left.
+    pub(crate) full: f64,
+    pub(crate) left: f64,
+    /// Until the last one was back.
+    pub(crate) seconds: f64,
+    /// Processor seconds of the servers for one that came back.
+    pub(crate) cpu_per_return: f64,
 }
 
 /// What was asked of a system.
@@ -48,13 +72,30 @@ pub(crate) enum Load {
     Saturated(u32),
     /// So many calls in flight, each a batch.
     Batches(u32),
+    /// So many unary calls in flight, of volatile notices.
+    Volatile(u32),
+    /// So many unary calls in flight, each waiting for a client's acknowledgement.
+    Acked(u32),
     /// So many notices a second, unary.
     Open(u32),
+    /// Saturated, to so many users whose inboxes are empty at first.
+    EmptyInboxes(u32),
+    /// Saturated, to so many users whose inboxes are full.
+    FullInboxes(u32),
+    /// Saturated, with so many sessions that all get notices.
+    Crowd(u32),
 }
 
 impl Record {
     pub(crate) fn failure(system: System, round: u32, error: &anyhow::Error) -> Self {
         Self { round, system, what: What::Failure(format!("{error:#}")) }
+    }
+}
+
+impl Idle {
+    /// Resident bytes of all servers for one connection.
+    pub(crate) fn resident_each(&self) -> f64 {
+        self.resident.values().sum::<f64>() / f64::from(self.connections)
     }
 }
 
@@ -77,12 +118,28 @@ impl fmt::Display for Record {
                 result.missing,
                 result.failed,
             ),
-            What::Idle { connections, resident, per_second, cpu_per_connect } => write!(
+            What::Idle(idle) => write!(
                 f,
-                "{connections} idle: {:.1} kB each, {per_second:.0} connects/s, {:.2} CPU ms each",
-                resident.values().sum::<f64>() / f64::from(*connections) / 1000.0,
-                cpu_per_connect * 1000.0
+                "{} idle: {:.1} kB each and {:.1} in the kernel, {:.0} connects/s, {:.2} CPU ms each",
+                idle.connections,
+                idle.resident_each() / 1000.0,
+                idle.kernel / f64::from(idle.connections) / 1000.0,
+                idle.per_second,
+                idle.cpu_per_connect * 1000.0
             ),
+            What::Churn { connections, lives } => {
+                write!(f, "{connections} come and go:")?;
+                for Life { full, left, seconds, cpu_per_return } in lives {
+                    write!(
+                        f,
+                        " {:.0} MB, back in {seconds:.1} s at {:.2} CPU ms each, {:.0} MB left;",
+                        full / 1e6,
+                        cpu_per_return * 1000.0,
+                        left / 1e6
+                    )?;
+                }
+                Ok(())
+            }
             What::Failure(why) => write!(f, "not measured: {why}"),
         }
     }

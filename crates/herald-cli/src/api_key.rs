@@ -6,6 +6,8 @@ use clap::Parser;
 use herald_notifier::{KeyRequest, NewKey, new_key};
 use herald_service::Exit;
 
+use crate::words;
+
 /// Make an API key for a caller of the notifier
 ///
 /// The key is printed once and kept nowhere: give it to the caller, who sends it as
@@ -30,13 +32,9 @@ struct Arguments {
 }
 
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let arguments = ["herald api-key".into()].into_iter().chain(arguments);
-    let Arguments { name, rpcs, users, events } = match Arguments::try_parse_from(arguments) {
+    let Arguments { name, rpcs, users, events } = match words::parse("herald api-key", arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print();
-            return if error.use_stderr() { Exit::BadConfiguration } else { Exit::Clean };
-        }
+        Err(exit) => return exit,
     };
     match new_key(KeyRequest { name, rpcs, users, events }) {
         Ok(NewKey { key, entry }) => {

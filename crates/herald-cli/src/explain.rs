@@ -10,7 +10,10 @@ use herald_proto::{
 };
 use herald_service::Exit;
 
-use crate::notifier::{Failed, Notifier};
+use crate::{
+    notifier::{Failed, Notifier},
+    words,
+};
 
 /// Tell what became of one notice: who got it, who did not, and why
 ///
@@ -35,14 +38,9 @@ struct Arguments {
 }
 
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = ["herald explain".into()].into_iter().chain(arguments);
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments: Arguments = match words::parse("herald explain", arguments) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            let _ = error.print();
-            let exit = if error.use_stderr() { Exit::BadConfiguration } else { Exit::Clean };
-            return exit.into();
-        }
+        Err(exit) => return exit.into(),
     };
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -1,14 +1,20 @@
 //! `herald`: the command line.
 
 mod api_key;
+mod bench;
 mod dev;
 mod explain;
 mod notifier;
 mod page;
+mod words;
 
 use std::{collections::VecDeque, ffi::OsString, process::ExitCode};
 
 use herald_service::{Exit, Program, config::Source, launch};
+
+/// As the services have it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const DEV: Program = Program {
     name: "herald dev",
@@ -25,6 +31,7 @@ Usage: herald <command> [options]
 Commands:
   dev      Run everything in one process, with a page to try it; needs nothing else
   api-key  Make an API key for a caller of the notifier
+  bench    Measure a deployment: connect clients, send notices, tell how they fared
   explain  Tell what became of one notice: who got it, who did not, and why
 
 `herald <command> --help` lists a command's options, `herald --version` tells the version.
@@ -47,6 +54,7 @@ fn main() -> ExitCode {
             launch(&DEV, source, dev::Options::read, dev::serve).into()
         }
         Some("api-key") => api_key::run(arguments).into(),
+        Some("bench") => bench::run(arguments),
         Some("explain") => explain::run(arguments),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");

@@ -12,7 +12,7 @@ use tonic::{
 };
 
 /// Exit code for who may not do that, as sysexits.h has it.
-const NO_PERMISSION: u8 = 77;
+pub(crate) const NO_PERMISSION: u8 = 77;
 
 /// Which notifier, and as whom.
 #[derive(Debug, Args)]
@@ -115,11 +115,17 @@ impl Notifier {
         Ok(request)
     }
 
-    fn time(&self) -> Duration {
+    /// The longest that connecting, and each call, may take.
+    pub(crate) fn time(&self) -> Duration {
         Duration::from_secs(self.timeout)
     }
 
-    fn key(&self) -> Result<Option<MetadataValue<Ascii>>, Failed> {
+    /// What the caller's key is shown as.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub(crate) fn key(&self) -> Result<Option<MetadataValue<Ascii>>, Failed> {
         let given = std::env::var("HERALD_API_KEY").ok().filter(|key| !key.is_empty());
         let key = match (&self.api_key_file, given) {
             (Some(_), Some(_)) => {
@@ -153,7 +159,7 @@ impl Notifier {
     }
 }
 
-fn read(file: &PathBuf) -> Result<Vec<u8>, Failed> {
+pub(crate) fn read(file: &PathBuf) -> Result<Vec<u8>, Failed> {
     std::fs::read(file).map_err(|error| Failed::Wrong(format!("{}: {error}", file.display())))
 }
 

@@ -9,13 +9,14 @@ use anyhow::{Context as _, bail};
 
 /// A binary of this workspace, built with the same profile as the running test.
 pub(crate) fn ours(name: &str) -> anyhow::Result<PathBuf> {
-    // …/target/<profile>/deps/<this test>
+    // …/target/<profile>/deps/<this test>, or …/target/<profile>/<this program>
     let exe = env::current_exe().context("this program does not know where it is")?;
     let directory = exe
         .ancestors()
         .find(|path| path.ends_with("deps"))
-        .and_then(Path::parent)
-        .with_context(|| format!("{} is not below a target directory", exe.display()))?;
+        .unwrap_or(&exe)
+        .parent()
+        .with_context(|| format!("{} is in no directory", exe.display()))?;
     let binary = directory.join(name);
     if !binary.is_file() {
         bail!("{} is not there; build it first: cargo build --workspace --bins", binary.display());

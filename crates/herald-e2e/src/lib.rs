@@ -9,6 +9,7 @@
 mod binaries;
 mod browser;
 mod dev;
+mod documented;
 mod eventually;
 mod evidence;
 mod nginx;
@@ -24,6 +25,7 @@ mod watchdog;
 pub use self::{
     browser::Browser,
     dev::{Addresses, Dev},
+    documented::Documented,
     eventually::{eventually, within},
     evidence::note_secret,
     nginx::{Nginx, Upstream},

@@ -9,11 +9,12 @@ use std::{
     thread,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use serde::Serialize;
 use tempfile::TempDir;
 
 use crate::{
+    documented::Documented,
     evidence::Evidence,
     nginx::{Nginx, Upstream},
     process::{self, Process, Spawn},
@@ -272,16 +273,20 @@ impl Sandbox {
         all
     }
 
-    /// Figures, logs and secrets, for the end of all tests.
-    fn leave_evidence(&self, evidence: &Evidence) -> std::io::Result<()> {
+    /// Figures, logs and secrets, for the end of all tests. Whatever a test did, no figure came of
+    /// it that is not documented.
+    fn leave_evidence(&self, evidence: &Evidence) -> anyhow::Result<()> {
+        let documented = Documented::read()?;
+        let mut wrong = Vec::new();
         for gateway in &self.gateways {
-            gateway.write_figures()?;
+            wrong.extend(documented.undocumented("gateway", &gateway.write_figures()?));
         }
         for notifier in &self.notifiers {
-            notifier.write_figures()?;
+            wrong.extend(documented.undocumented("notifier", &notifier.write_figures()?));
         }
+        ensure!(wrong.is_empty(), "{wrong:#?}");
         evidence.secrets(self.all_secrets().iter().map(String::as_str))?;
-        evidence.take(self.directory.path())
+        Ok(evidence.take(self.directory.path())?)
     }
 
     /// Where logs are, and a test may put files.

@@ -188,12 +188,13 @@ impl<Kind> Service<Kind> {
         &self.spawn.env
     }
 
-    /// Writes its figures into the sandbox' directory, if it runs and answers.
-    pub(crate) fn write_figures(&self) -> std::io::Result<()> {
+    /// Writes its figures into the sandbox' directory, if it runs and answers, and gives them.
+    pub(crate) fn write_figures(&self) -> std::io::Result<String> {
         let figures = self.process.as_ref().map(|_| evidence::figures(self.admin.address()));
-        let Some(Ok(figures)) = figures else { return Ok(()) };
+        let Some(Ok(figures)) = figures else { return Ok(String::new()) };
         let file = self.common.directory.join(format!("{}.metrics", self.spawn.name));
-        std::fs::write(file, figures)
+        std::fs::write(file, &figures)?;
+        Ok(String::from_utf8_lossy(&figures).into())
     }
 
     fn prepare(

@@ -9,7 +9,7 @@ use crate::{
     catch_up,
     context::Context,
     emit::{Packet, VolatilePacket},
-    ending, places,
+    ending, figures, places,
     session::ledger::Due,
     trace,
 };
@@ -54,8 +54,10 @@ fn now_or_never(context: &Context, user: &UserId, notice: &VolatileNotice) {
         return;
     };
     let packet = VolatilePacket::new(notice);
-    for session in sessions.iter() {
-        session.emit_volatile(&packet, &context.figures);
+    let given = sessions.iter().filter(|session| session.emit_volatile(&packet, &context.figures));
+    let given = given.count();
+    if let Some(age) = figures::age(notice.sent_at_ms, context.clock.now_ms()) {
+        context.figures.volatile_seconds.record_many(age, given);
     }
 }
 
@@ -65,7 +67,7 @@ fn to_sessions(context: &Arc<Context>, lease: GatewayId, announced: &Announced) 
         context.figures.strays.increment(1);
         Arc::new([])
     });
-    let mut receipts = Vec::new();
+    let (mut receipts, mut given) = (Vec::new(), 0);
     let notice = announced.notice.as_ref();
     let packet = notice.map(|notice| Packet::new(notice, announced.place));
     for session in sessions.iter() {
@@ -73,7 +75,11 @@ fn to_sessions(context: &Arc<Context>, lease: GatewayId, announced: &Announced) 
         if let Some(doubt) = heard.doubt {
             catch_up::start(context, Arc::clone(session), Some(doubt));
         }
+        given += usize::from(heard.given);
         receipts.extend(heard.receipt);
+    }
+    if let Some(age) = figures::age(announced.place.position.ms, context.clock.now_ms()) {
+        context.figures.live_seconds.record_many(age, given);
     }
     if let Some(wanted) = announced.receipts {
         let due = Due { to: vec![wanted], keep: wanted.acks };

@@ -29,6 +29,24 @@ pub(crate) enum EndCause {
 }
 
 impl EndCause {
+    /// All of them, to declare their figures.
+    pub(crate) const ALL: [Self; 14] = [
+        Self::TransportClose,
+        Self::MultiplePolls,
+        Self::BadPacket,
+        Self::TransportError,
+        Self::Heartbeat,
+        Self::Client,
+        Self::Server,
+        Self::Closing,
+        Self::Draining,
+        Self::Early,
+        Self::Lost,
+        Self::Ended(EndReason::Kicked),
+        Self::Ended(EndReason::Evicted),
+        Self::Ended(EndReason::Purged),
+    ];
+
     /// The cause as a label.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {

@@ -1,41 +1,4 @@
-//! The gateway's figures for Prometheus; those of its edge are declared there.
-//!
-//! | name | labels | |
-//! |---|---|---|
-//! | `herald_gateway_sessions` | `namespace` | sessions now |
-//! | `herald_gateway_connects_total` | `namespace` | sessions that were registered |
-//! | `herald_gateway_connects_refused_total` | `reason` | namespaces refused: a code of [`AuthError`](crate::auth::AuthError), `device`, or in ways that clients come back from: `backplane_away`, `draining`, `jwks_away`, `webhook_away`, `unregistered` |
-//! | `herald_gateway_disconnects_total` | `reason` | sessions that ended: Socket.IO's reasons, `draining` for those sent elsewhere, `kicked`, `evicted` and `purged` for those ended for good, `early` before anything was sent, `lost` for those found gone |
-//! | `herald_gateway_token_renewals_total` | `outcome` | new tokens of sessions that live: `renewed`, or why not |
-//! | `herald_gateway_evicted_total` | | sessions ended, here or elsewhere, because their user opened too many |
-//! | `herald_gateway_jwks_reads_total` | `outcome` | readings of the issuer's keys: `ok`, `failed` (the keys stay as they are) |
-//! | `herald_gateway_jwks_keys` | | the issuer's usable keys |
-//! | `herald_gateway_jwks_read_timestamp_seconds` | | when they were last read, since 1970 |
-//! | `herald_gateway_webhook_total` | `outcome` | tokens that the webhook `accepted` or `refused`, was `away` for, or whose answer was `cached` |
-//! | `herald_gateway_announced_total` | | notices heard of on the channel |
-//! | `herald_gateway_strays_total` | | those of users without a session here (any more) |
-//! | `herald_gateway_emitted_total` | `way` | notices given to sockets: `live`, `repaired` (read from the inbox after a doubt), `replayed` (read because the client connected), `volatile` (in no inbox) |
-//! | `herald_gateway_duplicates_total` | | announcements of what the session had |
-//! | `herald_gateway_doubts_total` | `reason` | sessions that had to read their inbox |
-//! | `herald_gateway_reads_total` | `outcome` | pages asked for: `ok`, `failed` |
-//! | `herald_gateway_audits_total` | `cause` | audits of all sessions: `interval`, `channel` (it was interrupted, or dropped something), `backplane` (it was away) |
-//! | `herald_gateway_audits_failed_total` | | times that an audit's question was not answered, or with an error |
-//! | `herald_gateway_audited_sessions_total` | | sessions compared |
-//! | `herald_gateway_audit_findings_total` | `finding` | sessions that were `unregistered`, `behind` their inbox, or `unreadable`, and entries of the registry that were no session's (`stranger`) |
-//! | `herald_gateway_audit_seconds` | | how long an audit took |
-//! | `herald_gateway_audit_round_trips_total` | | times that audits asked the backplane and awaited it |
-//! | `herald_gateway_slow_closed_total` | | sessions whose transport was closed because it took nothing for too long |
-//! | `herald_gateway_lagging_sessions` | | sessions whose socket's queue is full, now |
-//! | `herald_gateway_emits_refused_total` | | packets that a full queue refused, to be repeated |
-//! | `herald_gateway_gaps_total` | `reason` | gaps told to clients |
-//! | `herald_gateway_unreadable_total` | | notices dropped because their bytes are no JSON |
-//! | `herald_gateway_broadcasts_total` | | broadcasts handed to the sockets here |
-//! | `herald_gateway_dropped_total` | `kind`, `reason` | sockets that did not get a `volatile` notice or a `broadcast`: `full` (their queue is), `connecting` (not yet told `herald:ready`), `earlier` (sent before the session began), `gone`, `unreadable`; and broadcasts as a whole, `busy` (too many at once) |
-//! | `herald_gateway_reports_total` | `outcome` | receipts, and places of sessions, reported to notifiers: `heard`, `unheard` (the notifier does not listen, now or any more) |
-//! | `herald_gateway_reports_dropped_total` | `reason` | reports that never were: `full` (too many waited), `late` (the backplane did not take them in time), `owed` (too many notices still to be handed to one session), `busy` (too many asked at once where sessions stand) |
-//! | `herald_gateway_acks_total` | `outcome` | acknowledgements awaited: `acked`, `timeout`, `gone` (the session ended), `dropped` (too many at once of one session) |
-//! | `herald_gateway_unregistering_sessions` | | sessions that ended and are still to be removed from the registry |
-//! | `herald_gateway_leases_total` | `event` | `taken`, `lost` |
+//! The gateway's figures, listed in docs/metrics.md; those of its edge are declared there.
 
 use herald_core::GapReason;
 use metrics::{
@@ -43,7 +6,7 @@ use metrics::{
     gauge, histogram,
 };
 
-use crate::{audit::Cause, delivery::Doubt, expiry::now_ms};
+use crate::{audit::Cause, delivery::Doubt, end_cause::EndCause, expiry::now_ms};
 
 /// Handles to the figures of hot paths; the rest is looked up where it happens.
 #[derive(Clone)]
@@ -55,6 +18,9 @@ pub(crate) struct Figures {
     pub(crate) replayed: Counter,
     pub(crate) volatile: Counter,
     pub(crate) broadcasts: Counter,
+    pub(crate) live_seconds: Histogram,
+    pub(crate) repaired_seconds: Histogram,
+    pub(crate) volatile_seconds: Histogram,
     pub(crate) duplicates: Counter,
     pub(crate) reads_ok: Counter,
     pub(crate) reads_failed: Counter,
@@ -85,7 +51,9 @@ impl Figures {
         for cause in Cause::ALL {
             audits(cause).increment(0);
         }
+        declare();
         let emitted = |way| counter!("herald_gateway_emitted_total", "way" => way);
+        let emitted_seconds = |way| histogram!("herald_gateway_emitted_seconds", "way" => way);
         let reads = |outcome| counter!("herald_gateway_reads_total", "outcome" => outcome);
         let reports = |outcome| counter!("herald_gateway_reports_total", "outcome" => outcome);
         let found = |finding| counter!("herald_gateway_audit_findings_total", "finding" => finding);
@@ -97,6 +65,9 @@ impl Figures {
             replayed: emitted("replayed"),
             volatile: emitted("volatile"),
             broadcasts: counter!("herald_gateway_broadcasts_total"),
+            live_seconds: emitted_seconds("live"),
+            repaired_seconds: emitted_seconds("repaired"),
+            volatile_seconds: emitted_seconds("volatile"),
             duplicates: counter!("herald_gateway_duplicates_total"),
             reads_ok: reads("ok"),
             reads_failed: reads("failed"),
@@ -117,6 +88,12 @@ impl Figures {
             reports_unheard: reports("unheard"),
         }
     }
+}
+
+/// Shows those of a namespace from 0.
+pub(crate) fn namespace(namespace: &str) {
+    sessions(namespace).increment(0.0);
+    connects(namespace).increment(0);
 }
 
 /// Sessions of a namespace.
@@ -147,6 +124,13 @@ pub(crate) fn renewals(outcome: &'static str) -> Counter {
 /// Sessions ended because their user opened too many.
 pub(crate) fn evicted() -> Counter {
     counter!("herald_gateway_evicted_total")
+}
+
+/// The issuer's keys are to be read.
+pub(crate) fn jwks() {
+    for outcome in ["ok", "failed"] {
+        counter!("herald_gateway_jwks_reads_total", "outcome" => outcome).increment(0);
+    }
 }
 
 /// The issuer's keys were read.
@@ -192,13 +176,72 @@ pub(crate) fn reports_dropped(reason: &'static str) -> Counter {
 }
 
 /// Acknowledgements that were awaited.
-pub(crate) fn acks(outcome: &'static str) -> Counter {
-    counter!("herald_gateway_acks_total", "outcome" => outcome)
+pub(crate) struct AckFigures {
+    pub(crate) acked: Counter,
+    pub(crate) timeout: Counter,
+    pub(crate) gone: Counter,
+    pub(crate) dropped: Counter,
+    pub(crate) seconds: Histogram,
+}
+
+impl AckFigures {
+    pub(crate) fn new() -> Self {
+        let acks = |outcome| counter!("herald_gateway_acks_total", "outcome" => outcome);
+        Self {
+            acked: acks("acked"),
+            timeout: acks("timeout"),
+            gone: acks("gone"),
+            dropped: acks("dropped"),
+            seconds: histogram!("herald_gateway_acked_seconds"),
+        }
+    }
+}
+
+impl std::fmt::Debug for AckFigures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AckFigures").finish_non_exhaustive()
+    }
+}
+
+/// Time since `then`, both by the backplane's clock as it is known here. `None` before that was
+/// heard of.
+pub(crate) fn age(then_ms: u64, now_ms: u64) -> Option<f64> {
+    (now_ms != 0).then(|| now_ms.saturating_sub(then_ms) as f64 / 1_000.0)
 }
 
 /// Leases taken and lost.
 pub(crate) fn leases(event: &'static str) -> Counter {
     counter!("herald_gateway_leases_total", "event" => event)
+}
+
+/// Shows what counts from 0, so that the first time is seen to be one more.
+fn declare() {
+    for cause in EndCause::ALL {
+        disconnects(cause.as_str()).increment(0);
+    }
+    for reason in [GapReason::Expired, GapReason::Reset, GapReason::Malformed] {
+        gaps(reason).increment(0);
+    }
+    for reason in ["full", "connecting", "earlier", "gone", "unreadable"] {
+        dropped("volatile", reason).increment(0);
+    }
+    for reason in ["full", "gone", "unreadable", "busy"] {
+        dropped("broadcast", reason).increment(0);
+    }
+    for reason in ["full", "late", "owed", "busy"] {
+        reports_dropped(reason).increment(0);
+    }
+    for event in ["taken", "lost"] {
+        leases(event).increment(0);
+    }
+    for reason in ["backplane_away", "draining", "jwks_away", "webhook_away", "unregistered"] {
+        refusals(reason).increment(0);
+    }
+    for outcome in ["accepted", "refused", "away", "cached"] {
+        webhook(outcome).increment(0);
+    }
+    renewals("renewed").increment(0);
+    evicted().increment(0);
 }
 
 fn describe() {
@@ -224,6 +267,16 @@ fn describe() {
     describe_counter!(
         "herald_gateway_emitted_total",
         "Notices given to sockets, by the way they came"
+    );
+    describe_histogram!(
+        "herald_gateway_emitted_seconds",
+        Unit::Seconds,
+        "From a notice's acceptance to its socket's queue, by Redis' clock"
+    );
+    describe_histogram!(
+        "herald_gateway_acked_seconds",
+        Unit::Seconds,
+        "From a notice's acceptance to a client's acknowledgement, where asked for, by Redis' clock"
     );
     describe_counter!("herald_gateway_duplicates_total", "Announcements of what the session had");
     describe_counter!("herald_gateway_doubts_total", "Sessions that had to read their inbox");
@@ -266,10 +319,13 @@ fn describe() {
         "herald_gateway_dropped_total",
         "Volatile notices and broadcasts that a socket did not get"
     );
-    describe_counter!("herald_gateway_reports_total", "Receipts reported to notifiers");
+    describe_counter!(
+        "herald_gateway_reports_total",
+        "Receipts, and places of sessions, reported to notifiers"
+    );
     describe_counter!(
         "herald_gateway_reports_dropped_total",
-        "Receipts that no notifier was told of"
+        "Receipts, and places of sessions, that no notifier was told of"
     );
     describe_counter!("herald_gateway_acks_total", "Acknowledgements of clients that were awaited");
     describe_gauge!(

@@ -15,7 +15,7 @@ use crate::{
     context::{Bounds, Context},
     departures,
     edge::{self, Admission, Refusal, RouterOptions, Transports, engine},
-    expiry, lease, receipts, shutdown, sweep,
+    expiry, figures, lease, receipts, shutdown, sweep,
 };
 
 /// How long a client may take for sending the body of a request.
@@ -120,6 +120,7 @@ impl Gateway {
         );
         let context = Arc::new(context);
         for namespace in &options.namespaces {
+            figures::namespace(namespace.as_str());
             connect::install(&io, &context, namespace);
         }
         let figures = context.figures.clone();

@@ -52,6 +52,8 @@ mod expiry;
 mod figures;
 mod gateway;
 mod handshake;
+#[doc(hidden)]
+pub mod hot;
 mod lease;
 mod places;
 mod receipts;

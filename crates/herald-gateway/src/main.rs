@@ -4,6 +4,11 @@ use herald_backplane::Backplane;
 use herald_gateway::{Gateway, GatewayOptions};
 use herald_service::{Exit, Failure, Process, Program, config::Source, launch};
 
+/// Sessions come and go in thousands, and what they took is to go back to the system: with the C
+/// library's allocator the process keeps it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const PROGRAM: Program = Program {
     name: "herald-gateway",
     version: env!("CARGO_PKG_VERSION"),

@@ -13,7 +13,13 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::{backoff::Backoff, context::Context, expiry::now_ms, figures, session::ledger::Due};
+use crate::{
+    backoff::Backoff,
+    context::Context,
+    expiry::now_ms,
+    figures::{self, AckFigures},
+    session::ledger::Due,
+};
 
 /// Reports that may wait to be handed over; further ones are dropped.
 const WAITING: usize = 16_384;
@@ -27,18 +33,24 @@ pub(crate) struct Receipts {
     queue: mpsc::Sender<Outgoing>,
     gateway_name: GatewayName,
     clock: Clock,
+    acks: Arc<AckFigures>,
 }
 
 impl Receipts {
     /// The way in, and what [`run`] takes them from. `clock` is the backplane's.
     pub(crate) fn new(gateway_name: GatewayName, clock: Clock) -> (Self, mpsc::Receiver<Outgoing>) {
         let (queue, waiting) = mpsc::channel(WAITING);
-        (Self { queue, gateway_name, clock }, waiting)
+        (Self { queue, gateway_name, clock, acks: Arc::new(AckFigures::new()) }, waiting)
     }
 
     /// The time by which waits are judged: the backplane's, in milliseconds since 1970.
     pub(crate) fn now_ms(&self) -> u64 {
         self.clock.now_ms()
+    }
+
+    /// What becomes of acknowledgements.
+    pub(crate) fn acks(&self) -> &AckFigures {
+        &self.acks
     }
 
     /// Reports one session's receipt of a notice.

@@ -122,6 +122,8 @@ enum Waiting {
 /// What came of an announcement.
 #[derive(Debug, Default)]
 pub(crate) struct Heard {
+    /// The socket took the notice.
+    pub(crate) given: bool,
     /// A catch-up is to be started for it.
     pub(crate) doubt: Option<Doubt>,
     /// What to answer to who wants receipts; none from a session that has ended.
@@ -320,11 +322,13 @@ impl Session {
         if flow.gone {
             return Heard::default();
         }
+        let mut given = false;
         let doubt = match (flow.delivery.announced(announced), packet) {
             (Verdict::Emit, Some(packet)) => {
                 match self.hand_over(&mut flow, packet, announced) {
                     Outcome::Taken => {
                         figures.live.increment(1);
+                        given = true;
                         flow.delivery.emitted(packet.place());
                         None
                     }
@@ -349,12 +353,12 @@ impl Session {
             (Verdict::Read(doubt), _) => flow.start_catching_up(doubt),
             (Verdict::Later | Verdict::Emit, _) => None,
         };
-        Heard { doubt, receipt: self.answer(&mut flow, announced) }
+        Heard { given, doubt, receipt: self.answer(&mut flow, announced) }
     }
 
     /// Emits a notice that is in no inbox: now or never. Whatever becomes of it, the session's
-    /// place and pace stay as they are.
-    pub(crate) fn emit_volatile(&self, packet: &VolatilePacket<'_>, figures: &Figures) {
+    /// place and pace stay as they are. Says whether the socket took it.
+    pub(crate) fn emit_volatile(&self, packet: &VolatilePacket<'_>, figures: &Figures) -> bool {
         let flow = self.lock();
         let loss = if flow.gone {
             Some("gone")
@@ -372,6 +376,7 @@ impl Session {
             None => figures.volatile.increment(1),
             Some(reason) => figures::dropped("volatile", reason).increment(1),
         }
+        loss.is_none()
     }
 
     /// The place that an audit is to compare; none while a catch-up is at work, and once the
@@ -498,6 +503,8 @@ impl Session {
                 Outcome::Gone => return Outcome::Gone,
             }
         }
+        // Most sessions wait for nothing ever again: half a kilobyte each.
+        flow.waiting.shrink_to_fit();
         Outcome::Taken
     }
 
@@ -554,7 +561,12 @@ impl Session {
         let outcome = self.hand_over_read(flow, &packet, notice, replayed);
         match outcome {
             Outcome::Taken if replayed => figures.replayed.increment(1),
-            Outcome::Taken => figures.repaired.increment(1),
+            Outcome::Taken => {
+                figures.repaired.increment(1);
+                if let Some(age) = figures::age(notice.place.position.ms, self.receipts.now_ms()) {
+                    figures.repaired_seconds.record(age);
+                }
+            }
             Outcome::Unreadable => drop_unreadable(&packet, figures),
             Outcome::Full | Outcome::Gone => {}
         }

@@ -10,6 +10,7 @@
 pub mod checker;
 pub mod error;
 pub mod event;
+pub mod files;
 mod follow;
 pub mod http;
 pub mod measure;
@@ -17,6 +18,7 @@ mod net;
 pub mod options;
 mod packet;
 pub mod procfs;
+pub mod progress;
 pub mod returning;
 pub mod sender;
 mod session;

@@ -28,6 +28,26 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
+/// The kernel's memory for sockets, whoever has them: their buffers, and the slab caches that hold
+/// the sockets themselves (and whatever else the kernel keeps), in bytes.
+pub fn kernel_bytes() -> Option<u64> {
+    let slab = slab_kilobytes(&fs::read_to_string("/proc/meminfo").ok()?)? * 1024;
+    let pages = tcp_pages(&fs::read_to_string("/proc/net/sockstat").ok()?)?;
+    Some(slab + pages * rustix::param::page_size() as u64)
+}
+
+/// `Slab` of proc_meminfo(5).
+fn slab_kilobytes(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("Slab:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse().ok()
+}
+
+/// What TCP's buffers take.
+fn tcp_pages(sockstat: &str) -> Option<u64> {
+    let line = sockstat.lines().find_map(|line| line.strip_prefix("TCP:"))?;
+    line.split_once(" mem ")?.1.trim().parse().ok()
+}
+
 /// The processes of a process group, its leader among them; the leader alone where there is no
 /// `/proc`.
 pub fn group(leader: u32) -> Vec<u32> {
@@ -89,9 +109,18 @@ mod tests {
     }
 
     #[test]
+    fn the_kernels_share_is_slab_and_tcp() {
+        assert_eq!(slab_kilobytes("MemTotal: 9 kB\nSlab:            1234 kB\n"), Some(1234));
+        let sockstat =
+            "sockets: used 9\nTCP: inuse 5 orphan 0 tw 2 alloc 9 mem 17\nUDP: inuse 1 mem 3";
+        assert_eq!(tcp_pages(sockstat), Some(17));
+    }
+
+    #[test]
     #[cfg(target_os = "linux")]
     fn this_process_has_time_and_memory() {
         assert!(own_cpu_seconds().is_some() && busy_seconds() >= own_cpu_seconds());
         assert!(resident_bytes(process::id()).unwrap() > 100_000);
+        assert!(kernel_bytes().unwrap() > 100_000);
     }
 }

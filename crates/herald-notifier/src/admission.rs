@@ -12,7 +12,7 @@ use crate::{
     call::Protocol,
     callers::{Caller, Callers},
     error::Error,
-    metrics,
+    metrics::Metrics,
 };
 
 /// Bounds the calls under way, over both protocols together. Asked before a call's message is
@@ -21,6 +21,7 @@ use crate::{
 pub(crate) struct Admission {
     places: Arc<Semaphore>,
     limit: usize,
+    metrics: Metrics,
 }
 
 /// Who may call, and its place.
@@ -39,12 +40,13 @@ struct Place {
     _permit: OwnedSemaphorePermit,
     protocol: Protocol,
     since: Instant,
+    metrics: Metrics,
 }
 
 impl Admission {
     /// At most `limit` calls.
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(limit)), limit }
+    pub(crate) fn new(limit: usize, metrics: Metrics) -> Self {
+        Self { places: Arc::new(Semaphore::new(limit)), limit, metrics }
     }
 
     /// Lets a call in of which only the head is there.
@@ -63,12 +65,12 @@ impl Admission {
     pub(crate) fn admit(&self, protocol: Protocol) -> Result<Permit, Error> {
         match Arc::clone(&self.places).try_acquire_owned() {
             Ok(permit) => {
-                metrics::calls_in_flight(protocol.name(), 1.0);
-                let since = Instant::now();
-                Ok(Permit(Arc::new(Place { _permit: permit, protocol, since })))
+                self.metrics.calls_in_flight(protocol).increment(1.0);
+                let (since, metrics) = (Instant::now(), self.metrics.clone());
+                Ok(Permit(Arc::new(Place { _permit: permit, protocol, since, metrics })))
             }
             Err(_) => {
-                metrics::refused(protocol.name(), "busy");
+                self.metrics.busy(protocol);
                 Err(Error::Busy { limit: self.limit })
             }
         }
@@ -89,7 +91,7 @@ impl Permit {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        metrics::calls_in_flight(self.protocol.name(), -1.0);
+        self.metrics.calls_in_flight(self.protocol).decrement(1.0);
     }
 }
 
@@ -99,7 +101,7 @@ mod tests {
 
     #[test]
     fn beyond_the_limit_calls_are_refused_and_a_place_comes_back() {
-        let admission = Admission::new(1);
+        let admission = Admission::new(1, Metrics::new());
         let first = admission.admit(Protocol::Grpc).unwrap();
         let clone = first.clone();
         drop(first);

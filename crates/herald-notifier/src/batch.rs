@@ -77,6 +77,7 @@ async fn send_all(context: &Context, call: &Call, items: Vec<Item>, root: &Path<
     while let Some(results) = sending.next().await {
         for (index, result) in results {
             match result {
+                Ok(Begun::Answered(response)) => done[index].1 = Some(Ok(response)),
                 Ok(begun) => waiting.push(async move { (index, begun.answer(call).await) }),
                 Err(error) => done[index].1 = Some(Err(error)),
             }
@@ -90,7 +91,7 @@ async fn send_all(context: &Context, call: &Call, items: Vec<Item>, root: &Path<
         .map(|(reference, result)| {
             // Every item was refused above or is in a queue.
             let result = result.unwrap_or(Err(Error::Internal));
-            send::tally(&result);
+            send::tally(&context.metrics, &result);
             Done { reference, result }
         })
         .collect()

@@ -2,6 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use futures_util::FutureExt as _;
 use herald_backplane::{BackplaneError, NotifierPort};
 use herald_service::telemetry::TraceContext;
 use tokio::time::{Instant, timeout_at};
@@ -12,7 +13,7 @@ use crate::{
     callers::Caller,
     error::{Error, Work, code_name},
     field::Names,
-    metrics,
+    metrics::Metrics,
     receipts::Hub,
     trace,
     validate::Limits,
@@ -28,6 +29,8 @@ pub(crate) struct Context {
     pub(crate) port: NotifierPort,
     /// Who waits for receipts.
     pub(crate) hub: Arc<Hub>,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
     /// The limits in force.
     pub(crate) limits: Limits,
     /// How long a call may take whose caller sets no deadline, or a later one.
@@ -48,7 +51,7 @@ pub(crate) enum Rpc {
 }
 
 impl Rpc {
-    /// All there are.
+    /// All there are, in the order of their numbers.
     pub(crate) const ALL: [Self; 8] = [
         Self::SendNotice,
         Self::BatchSendNotices,
@@ -116,6 +119,7 @@ pub(crate) struct Call {
     /// When the caller must have its answer.
     deadline: Instant,
     trace: TraceContext,
+    metrics: Metrics,
     // Held until the call ends.
     _permit: Option<Permit>,
 }
@@ -140,7 +144,8 @@ impl Call {
             .map_or(context.call_deadline, |allowed| short_of(allowed).min(context.call_deadline));
         let trace = TraceContext::extract(traceparent);
         let deadline = started + allowed;
-        Self { rpc, caller, protocol, started, deadline, trace, _permit: permit }
+        let metrics = context.metrics.clone();
+        Self { rpc, caller, protocol, started, deadline, trace, metrics, _permit: permit }
     }
 
     /// Who calls.
@@ -157,45 +162,49 @@ impl Call {
     }
 
     /// Does the call's work if the caller may call this, inside its span and counted.
-    pub(crate) async fn run<T>(
+    pub(crate) fn run<T>(
         &self,
         work: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        let (rpc, protocol) = (self.rpc.name(), self.protocol.name());
-        let span = trace::call(self.rpc, self.protocol, self.caller.name());
-        if let Some(id) = self.trace.trace_id() {
-            span.record("trace_id", tracing::field::display(id));
+    ) -> impl Future<Output = Result<T, Error>> {
+        // On the heap before anything holds it: it is large, and what an async function is given stands in it
+        // twice and is copied with it.
+        let work = Box::pin(work);
+        async move {
+            let span = trace::call(self.rpc, self.protocol, self.caller.name(), &self.trace);
+            if let Some(id) = self.trace.trace_id() {
+                span.record("trace_id", tracing::field::display(id));
+            }
+            let work = async {
+                self.caller.may_call(self.rpc)?;
+                work.await
+            };
+            let result = self.trace.clone().in_span(span.clone(), work).await;
+            let code = result.as_ref().map_or_else(Error::code, |_| Code::Ok);
+            trace::answered(&span, code);
+            self.metrics.call(self.rpc, self.protocol, code, self.started.elapsed());
+            self.caller.count(code);
+            if let Err(error) = &result {
+                tracing::debug!(parent: &span, code = code_name(code), %error, "call failed");
+            }
+            result
         }
-        let work = async {
-            self.caller.may_call(self.rpc)?;
-            work.await
-        };
-        // On the heap: a handler's future is large, and is moved several times on its way.
-        let result = self.trace.clone().in_span(span.clone(), Box::pin(work)).await;
-        let code = result.as_ref().map_or_else(Error::code, |_| Code::Ok);
-        trace::answered(&span, code);
-        metrics::call(rpc, protocol, code, self.started.elapsed());
-        metrics::caller(self.caller.label(), code);
-        if let Err(error) = &result {
-            tracing::debug!(parent: &span, code = code_name(code), %error, "call failed");
-        }
-        result
     }
 
     /// Awaits a call to the backplane, within the deadline of this one.
-    pub(crate) async fn backplane<T>(
+    pub(crate) fn backplane<T>(
         &self,
         work: Work,
         answer: impl Future<Output = Result<T, BackplaneError>>,
-    ) -> Result<T, Error> {
-        match timeout_at(self.deadline, answer).await {
+    ) -> impl Future<Output = Result<T, Error>> {
+        // No async function, which would hold the call twice.
+        timeout_at(self.deadline, answer).map(move |answer| match answer {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "the backplane failed");
                 Err(Error::backplane(&error, work))
             }
             Err(_) => Err(Error::Late(work)),
-        }
+        })
     }
 
     /// When a wait has to end: a tenth of the call's time before its end, or half a second. What is

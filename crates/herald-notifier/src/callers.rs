@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use herald_core::{EventName, UserId};
 use herald_service::TlsOptions;
+use tonic::Code;
 
 pub use file::{ApiKeys, KeyRequest, NewKey, new_key};
 
@@ -19,7 +20,7 @@ use crate::{
     accept::Peer,
     call::{Protocol, Rpc},
     error::Error,
-    metrics,
+    metrics::{ByCode, Metrics},
 };
 use scope::Scope;
 use watch::Watched;
@@ -33,6 +34,9 @@ pub(crate) struct Callers {
     keys: Option<Watched>,
     /// Clients' certificates are verified where they are shown.
     certificates: bool,
+    /// The calls of those that no file names.
+    certified_calls: Arc<ByCode>,
+    metrics: Metrics,
 }
 
 /// Whoever calls.
@@ -42,16 +46,18 @@ pub(crate) struct Caller(Arc<Named>);
 #[derive(Debug)]
 struct Named {
     name: String,
-    /// The name in figures, of which there must not be any number.
-    label: String,
+    /// By a name of which there is not any number: one of the file's, or `certificate`. `None`
+    /// where callers are not told apart.
+    calls: Option<Arc<ByCode>>,
     scope: Scope,
 }
 
 impl Callers {
     /// Knows those of a file and of certificates; if there is neither, anyone.
-    pub(crate) fn new(keys: Option<&ApiKeys>, tls: Option<&TlsOptions>) -> Self {
+    pub(crate) fn new(keys: Option<&ApiKeys>, tls: Option<&TlsOptions>, metrics: Metrics) -> Self {
         let certificates = tls.is_some_and(TlsOptions::knows_clients);
-        Self { keys: keys.map(Watched::new), certificates }
+        let certified_calls = Arc::new(ByCode::of_caller("certificate"));
+        Self { keys: keys.map(Watched::new), certificates, certified_calls, metrics }
     }
 
     /// Who shows this `authorization`, or else is at the other end.
@@ -70,14 +76,20 @@ impl Callers {
             }
             (Some(watched), ..) => key_of(authorization)
                 .and_then(|key| watched.keys().find(key).ok_or("the API key is not known")),
-            (None, _, [name, ..]) => Ok(Caller::certified(name)),
+            (None, _, [name, ..]) => Ok(self.certified(name)),
             (None, _, []) => Err("a client certificate is needed, for a DNS name"),
         };
         identified.map_err(|reason| {
-            metrics::refused(protocol.name(), "unauthenticated");
+            self.metrics.unauthenticated(protocol);
             tracing::debug!(protocol = protocol.name(), reason, "caller refused");
             Error::Unauthenticated(reason)
         })
+    }
+
+    /// Who shows a certificate for this name, where no file says what it may: everything.
+    fn certified(&self, name: &str) -> Caller {
+        let calls = Some(Arc::clone(&self.certified_calls));
+        Caller(Arc::new(Named { name: name.to_owned(), calls, scope: Scope::all() }))
     }
 
     /// Reads the keys again whenever their file changes, for ever.
@@ -100,28 +112,26 @@ fn key_of(authorization: Option<&[u8]>) -> Result<&[u8], &'static str> {
 impl Caller {
     /// Somebody who was not asked.
     pub(crate) fn anyone() -> Self {
-        Self::new(String::new(), Scope::all())
+        Self(Arc::new(Named { name: String::new(), calls: None, scope: Scope::all() }))
     }
 
     /// Somebody who may nothing.
     pub(crate) fn nobody() -> Self {
         let scope = Scope { rpcs: Some(Vec::new()), ..Scope::all() };
-        Self::new(String::new(), scope)
+        Self(Arc::new(Named { name: String::new(), calls: None, scope }))
     }
 
-    /// Who shows a certificate for this name, where no file says what it may: everything.
-    fn certified(name: &str) -> Self {
-        let (name, label) = (name.to_owned(), "certificate".to_owned());
-        Self(Arc::new(Named { name, label, scope: Scope::all() }))
+    /// One of the file's.
+    fn named(name: String, scope: Scope) -> Self {
+        let calls = Some(Arc::new(ByCode::of_caller(&name)));
+        Self(Arc::new(Named { name, calls, scope }))
     }
 
-    fn new(name: String, scope: Scope) -> Self {
-        Self(Arc::new(Named { label: name.clone(), name, scope }))
-    }
-
-    /// The name in figures: one of the file's, or `certificate`.
-    pub(crate) fn label(&self) -> &str {
-        &self.0.label
+    /// Counts a call of it.
+    pub(crate) fn count(&self, code: Code) {
+        if let Some(calls) = &self.0.calls {
+            calls.increment(code);
+        }
     }
 
     /// The name; empty where callers are not told apart.

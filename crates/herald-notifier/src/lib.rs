@@ -31,6 +31,9 @@
 //! # }
 //! ```
 
+// Futures of calls go deep, down to the connection of a pool, and each has to be `Send`.
+#![recursion_limit = "256"]
+
 mod accept;
 mod admission;
 mod batch;
@@ -43,6 +46,8 @@ mod explain;
 mod field;
 mod grpc;
 mod health;
+#[doc(hidden)]
+pub mod hot;
 mod http;
 mod list;
 mod metrics;

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use herald_notifier::ProcessOptions;
 use herald_service::{Program, config::Source, launch};
 
+/// A call is many small allocations, made on one thread and freed on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let program = Program {
         name: "herald-notifier",

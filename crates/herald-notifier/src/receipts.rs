@@ -28,7 +28,10 @@ use tokio::{
 
 pub(crate) use self::progress::{Goal, Progress};
 use self::questions::Questions;
-use crate::{error::Error, metrics};
+use crate::{
+    error::Error,
+    metrics::{Metrics, WaitOutcome},
+};
 
 /// How long a notice may be held back for the channel to be there, so that its first receipts are
 /// heard. It is not there at the start, and after an interruption.
@@ -62,6 +65,7 @@ pub(crate) struct Hub {
     shutdown: Shutdown,
     /// What is left to a wait once the notifier is to end.
     hurry: Duration,
+    metrics: Metrics,
 }
 
 /// One wait, as reports find it.
@@ -80,17 +84,17 @@ impl Entry {
     }
 
     /// A report has come.
-    fn report(&self, report: Report) {
+    fn report(&self, report: Report, metrics: &Metrics) {
         let mut progress = self.progress();
         let before = (progress.is_emitted(), progress.is_acked());
         progress.report(report);
         let after = (progress.is_emitted(), progress.is_acked());
         drop(progress);
         if !before.0 && after.0 {
-            metrics::emitted(self.started.elapsed());
+            metrics.emitted(self.started.elapsed());
         }
         if !before.1 && after.1 {
-            metrics::acked(self.started.elapsed());
+            metrics.acked(self.started.elapsed());
         }
         self.changed.notify_one();
     }
@@ -104,6 +108,7 @@ impl Hub {
         limit: usize,
         shutdown: Shutdown,
         hurry: Duration,
+        metrics: Metrics,
     ) -> (Arc<Self>, ReceiptEvents) {
         let events = port.receipts(NotifierId::random());
         let hub = Self {
@@ -117,6 +122,7 @@ impl Hub {
             looking: Semaphore::new(LOOKING),
             shutdown,
             hurry,
+            metrics,
         };
         (Arc::new(hub), events)
     }
@@ -127,13 +133,13 @@ impl Hub {
             match event {
                 ReceiptEvent::Report { token, report } => {
                     let entry = self.waits().get(&token).cloned();
-                    metrics::report(entry.is_some());
+                    self.metrics.report(entry.is_some());
                     if let Some(entry) = entry {
-                        entry.report(report);
+                        entry.report(report, &self.metrics);
                     }
                 }
                 ReceiptEvent::Places { token, places } => {
-                    metrics::report(self.questions.answer(token, places));
+                    self.metrics.report(self.questions.answer(token, places));
                 }
                 ReceiptEvent::Doubt => {
                     for entry in self.waits().values() {
@@ -150,7 +156,7 @@ impl Hub {
         let waiting = {
             let mut waits = self.waits();
             if waits.len() >= self.limit {
-                metrics::wait(wait.goal, "refused");
+                self.metrics.wait(wait.goal, WaitOutcome::Refused);
                 return Err(Error::Waits { limit: self.limit });
             }
             let entry = Arc::new(Entry {
@@ -161,7 +167,7 @@ impl Hub {
             });
             let token = rand::random();
             waits.insert(token, Arc::clone(&entry));
-            metrics::waiting(1.0);
+            self.metrics.waits_open().increment(1.0);
             Waiting { hub: Arc::clone(self), token, entry, wait }
         };
         self.channel(Instant::now() + wait.timeout).await;
@@ -199,7 +205,7 @@ pub(crate) struct Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.hub.waits().remove(&self.token);
-        metrics::waiting(-1.0);
+        self.hub.metrics.waits_open().decrement(1.0);
     }
 }
 
@@ -293,11 +299,11 @@ impl Open {
         };
         let progress = self.waiting.entry.progress();
         let outcome = match (over, progress.is_satisfied()) {
-            (_, true) => "satisfied",
-            (true, false) => "nobody",
-            (false, false) => "unsatisfied",
+            (_, true) => WaitOutcome::Satisfied,
+            (true, false) => WaitOutcome::Nobody,
+            (false, false) => WaitOutcome::Unsatisfied,
         };
-        metrics::wait(self.waiting.wait.goal, outcome);
+        self.waiting.hub.metrics.wait(self.waiting.wait.goal, outcome);
         Known { progress, at_the_end: !over }
     }
 

@@ -9,14 +9,13 @@ use herald_proto::{
 };
 use herald_service::telemetry::current_traceparent;
 use tokio::time::Instant;
-use tonic::Code;
 use tracing::Instrument as _;
 
 use crate::{
     call::{Call, Context},
     error::{Error, Work},
     field::Path,
-    metrics,
+    metrics::{Dispatch, Metrics},
     receipts::{Known, Open, Waiting},
     trace::{self, Operation},
     validate::{self, Sendable, Way},
@@ -34,7 +33,7 @@ pub(crate) async fn send_notice(
         Ok(sendable) => send(context, call, sendable).await,
         Err(error) => Err(error),
     };
-    tally(&result);
+    tally(&context.metrics, &result);
     result
 }
 
@@ -63,7 +62,8 @@ impl Begun {
             Self::Answered(response) => response,
             Self::Open(mut open) => {
                 let (place, duplicate) = (open.place(), open.is_duplicate());
-                let known = open.until_known(call.end_of_waits()).await;
+                // On the heap, since most notices wait for nothing and are to be small.
+                let known = Box::pin(open.until_known(call.end_of_waits())).await;
                 awaited(place, duplicate, &known)
             }
         }
@@ -106,7 +106,8 @@ async fn hand_over(
             let started = Instant::now();
             let dispatch = context.port.dispatch_with(&user, &notice, &terms);
             let dispatched = call.backplane(Work::Send, dispatch).await?;
-            metrics::dispatched(started.elapsed());
+            let kind = if dispatched.duplicate { Dispatch::Duplicate } else { Dispatch::Appended };
+            context.metrics.dispatched(kind, started.elapsed());
             match waiting {
                 Some(waiting) => Begun::Open(waiting.dispatched(user, terms.ttl, dispatched)),
                 None => Begun::Answered(accepted(dispatched)),
@@ -116,7 +117,7 @@ async fn hand_over(
             let started = Instant::now();
             let send = context.port.send_volatile(&user, &notice);
             let answer = sent(call.backplane(Work::Send, send).await?);
-            metrics::dispatched(started.elapsed());
+            context.metrics.dispatched(Dispatch::Volatile, started.elapsed());
             Begun::Answered(answer)
         }
     };
@@ -139,14 +140,12 @@ pub(crate) async fn broadcast(
 }
 
 /// Counts what became of a notice.
-pub(crate) fn tally(result: &Result<api::SendNoticeResponse, Error>) {
+pub(crate) fn tally(metrics: &Metrics, result: &Result<api::SendNoticeResponse, Error>) {
     match result {
         Ok(response) => {
-            let outcome = response.outcome().as_str_name();
-            metrics::notice(outcome.trim_start_matches("OUTCOME_"), Code::Ok);
-            metrics::targets(&response.counts.unwrap_or_default());
+            metrics.notice(response.outcome(), &response.counts.unwrap_or_default());
         }
-        Err(error) => metrics::notice("NONE", error.code()),
+        Err(error) => metrics.notice_failed(error.code()),
     }
 }
 

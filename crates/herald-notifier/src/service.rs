@@ -16,7 +16,9 @@ use crate::{
     call::Context,
     callers::Callers,
     config::{ADMIN_LISTEN, GRPC_LISTEN, HTTP_LISTEN, Options, ProcessOptions},
-    grpc, health, http, metrics, reaper,
+    grpc, health, http,
+    metrics::Metrics,
+    reaper,
     receipts::Hub,
     validate::Limits,
 };
@@ -96,22 +98,23 @@ impl Notifier {
         let Self { options, grpc, http, backplane, readiness, .. } = self;
         let (backplane_ready, hearing, accepting) =
             (self.backplane_ready, self.hearing, self.accepting);
-        metrics::describe();
+        let metrics = Metrics::new();
         let hurry = options.drain_deadline / 2;
-        let (hub, reports) =
-            Hub::open(backplane.notifier(), options.max_waits, shutdown.clone(), hurry);
+        let (hub, reports) = Hub::open(
+            backplane.notifier(),
+            options.max_waits,
+            shutdown.clone(),
+            hurry,
+            metrics.clone(),
+        );
         let context = Arc::new(Context {
             port: backplane.notifier(),
             hub: Arc::clone(&hub),
-            limits: Limits {
-                payload_bytes: options.payload_bytes,
-                batch_items: options.batch_items,
-                batch_bytes: options.batch_bytes,
-                inbox: options.inbox,
-            },
+            metrics: metrics.clone(),
+            limits: Limits::of(&options),
             call_deadline: options.call_deadline,
         });
-        let admission = Admission::new(options.max_calls);
+        let admission = Admission::new(options.max_calls, metrics.clone());
         let reporter = HealthReporter::new();
         health::not_serving(&reporter).await;
 
@@ -121,12 +124,12 @@ impl Notifier {
         listening.spawn(hub.run(reports));
         let mut background = JoinSet::new();
         background.spawn(health::follow_channel(channel, hearing));
-        background.spawn(reaper::run(backplane.notifier()));
+        background.spawn(reaper::run(backplane.notifier(), metrics.clone()));
         background.spawn(health::follow_backplane(backplane, backplane_ready));
         background.spawn(health::tell(readiness, reporter.clone()));
 
         let closing = Shutdown::new();
-        let callers = Callers::new(options.api_keys.as_ref(), options.tls.as_ref());
+        let callers = Callers::new(options.api_keys.as_ref(), options.tls.as_ref(), metrics);
         let tls = options.tls.as_ref().map(Tls::new);
         if let Some(tls) = tls.clone() {
             background.spawn(tls.keep_fresh());

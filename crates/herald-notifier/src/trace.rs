@@ -5,9 +5,9 @@
 
 use herald_core::{NoticeId, Place};
 use herald_proto::api::SendNoticeResponse;
-use herald_service::telemetry::{SPANS, link};
+use herald_service::telemetry::{SPANS, TraceContext, is_traced, link};
 use tonic::Code;
-use tracing::{Span, field::Empty, info_span};
+use tracing::{Level, Span, field::Empty, info_span, span};
 
 use crate::{
     call::{Protocol, Rpc},
@@ -23,24 +23,42 @@ pub(crate) enum Operation {
     Create,
 }
 
-/// A call; its fields stand in log lines, too.
-pub(crate) fn call(rpc: Rpc, protocol: Protocol, caller: &str) -> Span {
-    info_span!(
-        "call",
-        otel.name = rpc.method(),
-        otel.kind = "server",
-        rpc.system.name = protocol.name(),
-        rpc.method = rpc.method(),
-        rpc.response.status_code = Empty,
-        otel.status_code = Empty,
-        error.type = Empty,
-        trace_id = Empty,
-        caller,
-    )
+/// A call; its fields stand in log lines, too, whether it is traced or not. Sending is by far the
+/// most frequent one: there an untraced call has a span only where the log has `debug`. All that
+/// sending says above that is that the backplane cannot be used at all, whoever called.
+pub(crate) fn call(rpc: Rpc, protocol: Protocol, caller: &str, trace: &TraceContext) -> Span {
+    macro_rules! call {
+        ($level:expr $(, $untraced:ident)?) => {
+            span!(
+                $level,
+                "call",
+                otel.name = rpc.method(),
+                otel.kind = "server",
+                rpc.system.name = protocol.name(),
+                rpc.method = rpc.method(),
+                rpc.response.status_code = Empty,
+                otel.status_code = Empty,
+                error.type = Empty,
+                trace_id = Empty,
+                caller,
+                $($untraced = Empty,)?
+            )
+        };
+    }
+    if trace.to_be_traced(rpc.method()) {
+        call!(Level::INFO)
+    } else if rpc == Rpc::SendNotice {
+        call!(Level::DEBUG, untraced)
+    } else {
+        call!(Level::INFO, untraced)
+    }
 }
 
 /// How a call ended. What the caller did wrong is no failure of the server.
 pub(crate) fn answered(span: &Span, code: Code) {
+    if span.is_disabled() {
+        return;
+    }
     let name = code_name(code);
     span.record("rpc.response.status_code", name);
     if matches!(
@@ -59,6 +77,9 @@ pub(crate) fn answered(span: &Span, code: Code) {
 
 /// Many notices in one call.
 pub(crate) fn batch(count: usize) -> Span {
+    if !is_traced() {
+        return Span::none();
+    }
     info_span!(
         target: SPANS,
         "send",
@@ -75,6 +96,9 @@ pub(crate) fn batch(count: usize) -> Span {
 /// One notice, until it is accepted. The span that is current is that of the batch, if it is one of
 /// one.
 pub(crate) fn notice(operation: Operation, bytes: usize) -> Span {
+    if !is_traced() {
+        return Span::none();
+    }
     let name = match operation {
         Operation::Send => "send",
         Operation::Create => "create",

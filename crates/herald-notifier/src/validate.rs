@@ -18,6 +18,7 @@ use herald_proto::{
 
 use crate::{
     callers::Caller,
+    config::Options,
     error::Error,
     field::{Path, Violations},
     page_token,
@@ -50,6 +51,18 @@ pub(crate) struct Limits {
     pub(crate) batch_bytes: usize,
     /// What an inbox keeps.
     pub(crate) inbox: InboxLimits,
+}
+
+impl Limits {
+    /// Those that a notifier was given.
+    pub(crate) fn of(options: &Options) -> Self {
+        Self {
+            payload_bytes: options.payload_bytes,
+            batch_items: options.batch_items,
+            batch_bytes: options.batch_bytes,
+            inbox: options.inbox,
+        }
+    }
 }
 
 /// A notice that may be sent.

@@ -95,7 +95,8 @@ async fn ready(State(sources): State<Sources>) -> impl IntoResponse {
 
 async fn figures(State(sources): State<Sources>) -> impl IntoResponse {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, sources.metrics.render())
+    // Each admin port has a service of its own, while the other figures are the process'.
+    (kind, sources.metrics.render() + &sources.readiness.exposition())
 }
 
 type Answer = (StatusCode, String);

@@ -154,6 +154,7 @@ where
     let guard = telemetry::init(&common.telemetry)?;
     let (grace, log) = (common.shutdown_deadline, guard.log_filter());
     let process = Process { grace, log, ..Process::detached()? };
+    process.metrics.built(program);
     signals::listen(&process.shutdown)?;
     drop(entered);
 

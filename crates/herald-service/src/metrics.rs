@@ -1,8 +1,12 @@
-//! Figures for Prometheus.
+//! Figures for Prometheus. All that Herald exports is listed in docs/metrics.md.
 
 use std::sync::OnceLock;
 
+use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_process::Collector;
+
+use crate::program::Program;
 
 /// Seconds: from a hop inside the process to a catch-up after an outage.
 const SECONDS: [f64; 15] = [
@@ -14,11 +18,15 @@ const SECONDS: [f64; 15] = [
 const COUNTS: [f64; 11] =
     [1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0, 16_384.0, 65_536.0, 262_144.0, 1_048_576.0];
 
+const BUILD_INFO: &str = "herald_build_info";
+
 /// The recorder behind the `metrics` macros, which is one for the process: the facade allows no
 /// other. Several services in one process share it and tell their figures apart by a label.
 #[derive(Clone)]
 pub struct MetricsHandle {
     recorder: PrometheusHandle,
+    /// What the system says of the process.
+    process: Collector,
 }
 
 /// Another recorder was installed by somebody else. Not retryable.
@@ -36,15 +44,25 @@ impl MetricsHandle {
         INSTALLED
             .get_or_init(|| {
                 let recorder = builder().build_recorder();
-                let handle = Self { recorder: recorder.handle() };
-                metrics::set_global_recorder(recorder).map_err(|_| ForeignRecorder)?;
+                let handle = Self { recorder: recorder.handle(), process: Collector::default() };
+                if !cfg!(feature = "bare") {
+                    metrics::set_global_recorder(recorder).map_err(|_| ForeignRecorder)?;
+                }
+                handle.process.describe();
                 Ok(handle)
             })
             .clone()
     }
 
-    /// All figures in Prometheus' text format.
+    /// Says which program this is.
+    pub(crate) fn built(&self, program: &Program) {
+        describe_gauge!(BUILD_INFO, "1, for the labels: which program runs, of which version");
+        gauge!(BUILD_INFO, "service" => program.name, "version" => program.version).set(1.0);
+    }
+
+    /// All figures in Prometheus' text format, those of the process as they are now.
     pub fn render(&self) -> String {
+        self.process.collect();
         self.recorder.render()
     }
 
@@ -52,6 +70,12 @@ impl MetricsHandle {
     /// The admin port does it every few seconds.
     pub fn upkeep(&self) {
         self.recorder.run_upkeep();
+    }
+}
+
+impl std::fmt::Debug for MetricsHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MetricsHandle").finish_non_exhaustive()
     }
 }
 
@@ -88,5 +112,13 @@ mod tests {
         let text = handle.render();
         assert!(text.contains("herald_test_wait_seconds_bucket{le=\"0.005\"} 1"), "{text}");
         assert!(text.contains("herald_test_payload_bytes_bucket{le=\"1024\"} 1"), "{text}");
+    }
+
+    #[test]
+    fn the_process_says_what_it_takes() {
+        let text = MetricsHandle::install().unwrap().render();
+        let line = text.lines().find(|line| line.starts_with("process_resident_memory_bytes "));
+        let bytes: f64 = line.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(bytes > 100_000.0, "{text}");
     }
 }

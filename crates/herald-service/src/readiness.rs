@@ -99,6 +99,22 @@ impl Readiness {
         Report { ready: reasons.is_empty(), reasons }
     }
 
+    /// The same as figures, in Prometheus' text format.
+    pub fn exposition(&self) -> String {
+        let mut text = String::from(
+            "# HELP herald_ready Whether the service is ready, as its admin port says: 1 or 0\n\
+             # TYPE herald_ready gauge\n",
+        );
+        text += &format!("herald_ready {}\n\n", u8::from(self.is_ready()));
+        text += "# HELP herald_check_met Whether a condition of readiness is met: 1 or 0\n\
+                 # TYPE herald_check_met gauge\n";
+        for (name, reason) in &*self.conditions.borrow() {
+            let met = u8::from(reason.is_none());
+            text += &format!("herald_check_met{{check=\"{name}\"}} {met}\n");
+        }
+        text
+    }
+
     /// Waits until the process is ready. Wrap it in a deadline.
     pub async fn until_ready(&self) {
         self.wait_for(|conditions| all_met(conditions) && !self.shutdown.is_requested()).await;
@@ -200,6 +216,17 @@ mod tests {
         assert!(readiness.is_ready(), "asking again does not reset it");
         again.set_not_ready("fenced");
         assert!(!readiness.is_ready());
+    }
+
+    #[test]
+    fn figures_say_which_condition_is_not_met() {
+        let readiness = Readiness::new();
+        readiness.condition("lease").set_ready();
+        readiness.condition("client keys");
+        let text = readiness.exposition();
+        assert!(text.contains("\nherald_ready 0\n"), "{text}");
+        assert!(text.contains("\nherald_check_met{check=\"lease\"} 1\n"), "{text}");
+        assert!(text.contains("\nherald_check_met{check=\"client keys\"} 0\n"), "{text}");
     }
 
     #[tokio::test]

@@ -8,7 +8,8 @@ use tokio::sync::{
 
 use crate::{
     Clock, GatewayEvent, GatewayEvents, Health,
-    events::{Queued, Room, count_dropped},
+    events::{Queued, Room},
+    figures,
 };
 
 /// A bounded channel on which a doubt and the end always find room: their
@@ -58,7 +59,7 @@ impl Channel {
             Ok(()) => true,
             Err(TrySendError::Closed(_)) => false,
             Err(TrySendError::Full(_)) => {
-                count_dropped("full");
+                figures::dropped("full");
                 if let Some(permit) = self.doubt.take() {
                     tracing::warn!(gateway = %self.gateway, "gateway's channel is full, notices are dropped");
                     permit.send(GatewayEvent::Doubt.into());
@@ -71,14 +72,14 @@ impl Channel {
     /// Nothing that is read would make good for a volatile notice: no doubt follows.
     fn tell_volatile(&self, mut event: Queued) -> bool {
         if !self.room.hold(&mut event) {
-            count_dropped("full_volatile");
+            figures::dropped("full_volatile");
             return self.is_heard();
         }
         match self.sender.try_send(event) {
             Ok(()) => true,
             Err(TrySendError::Closed(_)) => false,
             Err(TrySendError::Full(_)) => {
-                count_dropped("full_volatile");
+                figures::dropped("full_volatile");
                 true
             }
         }

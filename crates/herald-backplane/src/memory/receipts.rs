@@ -11,7 +11,7 @@ use tokio::sync::{
 use super::{Memory, MemoryGateway, clock::Now, inbox::millis};
 use crate::{
     Health, Kept, KeptReport, KeptTarget, KeptTargets, Outgoing, Places, ReceiptEvent,
-    ReceiptEvents, ReceiptsWanted, Report, Reported, Target, events::count_dropped,
+    ReceiptEvents, ReceiptsWanted, Report, Reported, Target, figures,
 };
 
 /// As many as the Redis implementation keeps.
@@ -63,7 +63,7 @@ impl Notifiers {
             channel.doubt = channel.events.clone().try_reserve_owned().ok();
         }
         if channel.events.try_send(event).is_err() {
-            count_dropped("full_reports");
+            figures::dropped("full_reports");
             if let Some(permit) = channel.doubt.take() {
                 permit.send(ReceiptEvent::Doubt);
             }

@@ -7,6 +7,7 @@ use super::{
     Redis,
     error::{answer, unexpected},
     inbox::{parse, place},
+    lives::Lives,
     millis,
     reap::indexed,
 };
@@ -42,7 +43,7 @@ impl Redis {
             return Ok(audit);
         }
         let inner = &*self.inner;
-        let memory = inner.options.inbox.memory.as_secs();
+        let life = Lives::of(&inner.options.inbox).state;
         let prolong_below =
             i64::try_from(millis(inner.options.inbox.memory) / 2).unwrap_or(i64::MAX);
         let mut first = 0;
@@ -62,7 +63,7 @@ impl Redis {
                         if (0..prolong_below).contains(&stands.life) {
                             let key = inner.keys.state(&of_user[0].user);
                             let mut expire = Cmd::new();
-                            expire.arg("EXPIRE").arg(&key).arg(memory);
+                            expire.arg("PEXPIRE").arg(&key).arg(life);
                             prolong.push((key, expire));
                         }
                         for (at, believed) in of_user.iter().enumerate() {

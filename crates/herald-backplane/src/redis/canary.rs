@@ -12,6 +12,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use metrics::Histogram;
+
 use crate::figures;
 
 /// Begins every canary, and nothing else: no message of ours has this for a field.
@@ -28,6 +30,7 @@ pub(super) const LOOKS_EACH: u32 = 4;
 pub(super) struct Canary {
     /// Whose channel it is: a label of its figures.
     of: &'static str,
+    lag: Histogram,
     /// Messages of any kind so far.
     heard: AtomicU64,
     sent: Mutex<Sent>,
@@ -42,7 +45,8 @@ struct Sent {
 impl Canary {
     pub(super) fn new(of: &'static str) -> Self {
         let sent = Sent { number: rand::random::<u32>().into(), at: Instant::now() };
-        Self { of, heard: AtomicU64::new(0), sent: Mutex::new(sent) }
+        let lag = metrics::histogram!(figures::CHANNEL_LAG, "channel" => of);
+        Self { of, lag, heard: AtomicU64::new(0), sent: Mutex::new(sent) }
     }
 
     /// The label of the channel's figures.
@@ -63,8 +67,7 @@ impl Canary {
         let Some(number) = message.strip_prefix(PREFIX) else { return false };
         let sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         if number == sent.number.to_string().as_bytes() {
-            let lag = sent.at.elapsed().as_secs_f64();
-            metrics::histogram!(figures::CHANNEL_LAG, "channel" => self.of).record(lag);
+            self.lag.record(sent.at.elapsed());
         }
         true
     }

@@ -5,9 +5,9 @@ use tokio::sync::mpsc;
 
 use super::subscription::Listener;
 use crate::{
-    GatewayEvent,
-    events::{Queued, Room, count_dropped},
-    wire,
+    BackplaneError, GatewayEvent,
+    events::{Queued, Room},
+    figures, wire,
 };
 
 /// Puts what comes into the gateway's queue, or drops and counts it.
@@ -20,26 +20,33 @@ impl Channel {
     pub(super) fn new(events: mpsc::Sender<Queued>) -> Self {
         Self { events, room: Room::new() }
     }
-}
 
-impl Listener for Channel {
-    fn hear(&self, message: Bytes) -> bool {
-        match wire::decode_message(message) {
+    /// False if it was dropped and a doubt has to make good for it.
+    fn take(&self, decoded: Result<Queued, BackplaneError>) -> bool {
+        match decoded {
             Ok(mut queued) => {
                 let volatile = queued.is_volatile();
                 if self.room.hold(&mut queued) && self.events.try_send(queued).is_ok() {
                     return true;
                 }
-                count_dropped(if volatile { "full_volatile" } else { "full" });
+                figures::dropped(if volatile { "full_volatile" } else { "full" });
                 // There is nothing to read that would make good for a volatile one.
                 volatile
             }
             Err(error) => {
                 tracing::warn!(%error, "message dropped");
-                count_dropped("unreadable");
+                figures::dropped("unreadable");
                 false
             }
         }
+    }
+}
+
+impl Listener for Channel {
+    fn hear(&self, message: Bytes) -> bool {
+        let mut all = true;
+        wire::decode_messages(message, |decoded| all &= self.take(decoded));
+        all
     }
 
     async fn doubt(&self) -> bool {

@@ -1,18 +1,28 @@
-//! Accepting a notice: one script, one round trip.
+//! Accepting notices: one script, one round trip.
 
-use std::collections::HashMap;
+use std::iter;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::{FutureExt as _, future::join_all};
 use herald_core::{Epoch, GatewayId, Notice, UserId};
+use redis::{Cmd, RedisResult, Value};
 use tracing::Instrument as _;
 
-use super::{Redis, error::unexpected, eval, inbox::place, millis, receipts};
-use crate::{BackplaneError, Dispatched, Key, Target, Terms, figures, trace, wire};
+use super::{
+    Inner, Redis,
+    accepted::Accepted,
+    error::{classify, unexpected},
+    eval,
+    keys::Keys,
+    lives::Lives,
+    millis, receipts,
+    script::Script,
+};
+use crate::{
+    BackplaneError, BackplaneOptions, Dispatched, Key, Target, Terms, figures, trace, wire,
+};
 
-/// What `dispatch.lua` gives: now, position, random part, epoch, whether it is a duplicate, sessions,
-/// who was told.
-type Answer = (u64, String, String, String, bool, Sessions, Told);
+/// Sessions as the registry has them, when a script gives them in a list: ids and entries.
 pub(super) type Sessions = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// What a script that publishes gives of it: nothing and the listeners or, where it may not publish
@@ -22,6 +32,145 @@ pub(super) type Told = (Vec<u8>, Listeners);
 /// Gateways, and how many listened to the channel of each.
 pub(super) type Listeners = Vec<(String, u64)>;
 
+/// One notice, as the script takes it.
+#[derive(Debug)]
+pub(super) struct Order {
+    /// Of its user; the one of receipts too, if they are to be kept.
+    keys: Vec<String>,
+    epoch: String,
+    random: String,
+    stored: Vec<u8>,
+    ttl_ms: u64,
+    announcement: Vec<u8>,
+    /// What stands before the stored notice in the announcement; nothing if it is too large for it.
+    tag: Bytes,
+    key: String,
+    digest: String,
+    keeps_receipts: bool,
+}
+
+impl Order {
+    pub(super) fn new(
+        all: &Keys,
+        inline_bytes: usize,
+        user: &UserId,
+        notice: &Notice,
+        terms: &Terms,
+    ) -> Self {
+        let stored = wire::encode_notice(notice, terms.receipts);
+        let size = stored.len() + terms.ttl.map_or(0, |_| wire::EXPIRY_BYTES);
+        let inline = size <= inline_bytes;
+        let mut keys = all.inbox(user).to_vec();
+        let keeps_receipts = terms.receipts.is_some_and(|receipts| receipts.acks);
+        if keeps_receipts {
+            keys.push(all.receipts(user));
+        }
+        let (key, digest) = match &terms.key {
+            None => Default::default(),
+            // A separator that stands in neither.
+            Some(Key { caller, key }) => {
+                (format!("{caller}\0{key}"), wire::digest(notice, terms.ttl))
+            }
+        };
+        Self {
+            keys,
+            epoch: Epoch::random().to_string(),
+            random: format!("{:08x}", rand::random::<u32>()),
+            stored,
+            ttl_ms: terms.ttl.map_or(0, millis),
+            announcement: wire::encode_announcement(user, terms.receipts),
+            tag: if inline { wire::encode_notice_tag(size) } else { Bytes::new() },
+            key,
+            digest,
+            keeps_receipts,
+        }
+    }
+
+    /// Bytes that it makes a call larger by, about.
+    pub(super) fn size(&self) -> usize {
+        self.stored.len() + self.announcement.len()
+    }
+}
+
+/// The script, with what it is told in every call.
+#[derive(Debug)]
+pub(super) struct Calls {
+    pub(super) script: Script,
+    common: Vec<String>,
+}
+
+impl Calls {
+    pub(super) fn new(script: Script, keys: &Keys, options: &BackplaneOptions) -> Self {
+        let limits = &options.inbox;
+        let lives = Lives::of(limits);
+        let figures = [
+            u64::from(limits.notices),
+            limits.bytes,
+            millis(limits.age),
+            lives.state,
+            lives.inbox,
+            lives.long_enough,
+            millis(options.key_age),
+            receipts::most_kept(limits),
+        ];
+        let figures = figures.iter().map(ToString::to_string);
+        Self { script, common: iter::once(keys.gateway_channels()).chain(figures).collect() }
+    }
+
+    /// The call for notices, each with its deadline in ms of Redis' clock.
+    pub(super) fn of<'a>(&self, orders: impl Iterator<Item = (&'a Order, i64)> + Clone) -> Cmd {
+        let keys: Vec<&String> = orders.clone().flat_map(|(order, _)| &order.keys).collect();
+        let mut call = eval(&self.script, &keys);
+        call.arg(&self.common);
+        for (order, deadline) in orders {
+            call.arg(deadline)
+                .arg(&order.epoch)
+                .arg(&order.random)
+                .arg(&order.stored[..])
+                .arg(order.ttl_ms)
+                .arg(&order.announcement[..])
+                .arg(&order.tag[..])
+                .arg(&order.key)
+                .arg(&order.digest)
+                .arg(u8::from(order.keeps_receipts));
+        }
+        call
+    }
+}
+
+/// What the script gave of each notice.
+pub(super) fn answers(value: Value) -> Vec<RedisResult<Value>> {
+    let Value::Array(answers) = value else { return Vec::new() };
+    let each = answers.into_iter().map(|answer| match answer {
+        Value::Array(refusal) if refusal.len() == 1 => refused(&refusal[0]),
+        accepted => Ok(accepted),
+    });
+    each.collect()
+}
+
+/// A refusal, as the server says it where it is the only answer.
+fn refused(why: &Value) -> RedisResult<Value> {
+    let why: String = redis::from_redis_value_ref(why)?;
+    redis::parse_redis_value(format!("-{}\r\n", why.replace(['\r', '\n'], " ")).as_bytes())?
+        .extract_error()
+}
+
+impl Inner {
+    /// What the script gives of a notice.
+    async fn accept(&self, order: Box<Order>) -> Result<Value, BackplaneError> {
+        if let Some(dispatcher) = &self.dispatcher {
+            return Ok(dispatcher.accept(order, self.servers.until()).await?);
+        }
+        let call = |deadline: i64| self.calls.of(iter::once((&*order, deadline)));
+        // On the heap, since most notices do not go this way and their futures are to be small.
+        let answer = self.servers.lasting_script(&order.keys[0], &self.calls.script, call).boxed();
+        match answers(answer.await?).pop() {
+            Some(answer) => answer.map_err(classify),
+            None => Err(unexpected("dispatch", "no answer")),
+        }
+    }
+}
+
 impl Redis {
     pub(crate) async fn dispatch(
         &self,
@@ -29,59 +178,19 @@ impl Redis {
         notice: &Notice,
         terms: &Terms,
     ) -> Result<Dispatched, BackplaneError> {
-        let inner = &*self.inner;
-        let limits = &inner.options.inbox;
-        let random: u32 = rand::random();
-        let stored = wire::encode_notice(notice, terms.receipts);
-        let size = stored.len() + terms.ttl.map_or(0, |_| wire::EXPIRY_BYTES);
-        let inline = size <= inner.options.inline_bytes;
-        let tag = if inline { wire::encode_notice_tag(size) } else { Bytes::new() };
-        let mut keys = inner.keys.inbox(user).to_vec();
-        let keeps_receipts = terms.receipts.is_some_and(|receipts| receipts.acks);
-        if keeps_receipts {
-            keys.push(inner.keys.receipts(user));
-        }
-        let call = |deadline: i64| {
-            let mut call = eval(&inner.scripts.dispatch, &keys);
-            call.arg(deadline)
-                .arg(Epoch::random().to_string())
-                .arg(format!("{random:08x}"))
-                .arg(&stored[..])
-                .arg(terms.ttl.map_or(0, millis))
-                .arg(wire::encode_announcement(user, terms.receipts))
-                .arg(&tag[..])
-                .arg(inner.keys.gateway_channels())
-                .arg(limits.notices)
-                .arg(limits.bytes)
-                .arg(millis(limits.age))
-                .arg(limits.memory.as_secs());
-            match &terms.key {
-                None => call.arg("").arg("").arg(0),
-                // A separator that stands in neither.
-                Some(Key { caller, key }) => call
-                    .arg(format!("{caller}\0{key}"))
-                    .arg(wire::digest(notice, terms.ttl))
-                    .arg(millis(inner.options.key_age)),
-            };
-            if keeps_receipts {
-                call.arg(receipts::most_kept(limits));
-            }
-            call
-        };
-        let (at_ms, position, random, epoch, duplicate, sessions, told): Answer = inner
-            .servers
-            .lasting_script(&keys[0], &inner.scripts.dispatch, call)
-            .instrument(trace::script("dispatch"))
-            .await?;
+        let Inner { keys, options, .. } = &*self.inner;
+        // On the heap, since it is handed on several times, and stands in each future on its way.
+        let order = Box::new(Order::new(keys, options.inline_bytes, user, notice, terms));
+        let keeps_receipts = order.keeps_receipts;
+        let answer = self.inner.accept(order).instrument(trace::script("dispatch")).await?;
+        let mut accepted = Accepted::read(answer)?;
+        let told = accepted.take_told();
         let publishes = !told.0.is_empty();
         let listeners = self.tell(told).await;
-        let place = place(&position, &random)?;
         if keeps_receipts && publishes {
-            self.keep_unheard(user, place, at_ms, &listeners).await;
+            self.keep_unheard(user, accepted.place, accepted.at_ms, &listeners).await;
         }
-        let epoch = epoch.parse().map_err(|error| unexpected("dispatch", error))?;
-        let targets = targets(&sessions, listeners)?;
-        Ok(Dispatched { place, epoch, duplicate, at_ms, targets })
+        accepted.dispatched(listeners)
     }
 }
 
@@ -109,19 +218,21 @@ impl Redis {
 
 /// The sessions that were looked up, each with whether its gateway was listening.
 pub(super) fn targets(
-    sessions: &Sessions,
+    sessions: &[(impl AsRef<[u8]>, impl AsRef<[u8]>)],
     listeners: Listeners,
 ) -> Result<Vec<Target>, BackplaneError> {
-    let heard: HashMap<GatewayId, bool> = listeners
+    let listeners: Vec<(GatewayId, u64)> = listeners
         .into_iter()
-        .map(|(gateway, count)| Ok((gateway.parse()?, count > 0)))
+        .map(|(gateway, count)| Ok((gateway.parse()?, count)))
         .collect::<Result<_, herald_core::IdError>>()
         .map_err(|error| unexpected("dispatch", error))?;
     sessions
         .iter()
         .map(|(id, value)| {
-            let session = wire::decode_session(id, value)?;
-            let heard = heard.get(&session.gateway).copied().unwrap_or(false);
+            let session = wire::decode_session(id.as_ref(), value.as_ref())?;
+            // A user's gateways are few.
+            let listens = |(id, count): &(GatewayId, u64)| *id == session.gateway && *count > 0;
+            let heard = listeners.iter().any(listens);
             Ok(Target { session, heard })
         })
         .collect()

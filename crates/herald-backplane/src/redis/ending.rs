@@ -8,6 +8,7 @@ use super::{
     dispatch::{Sessions, Told, targets},
     eval,
     inbox::{parse, place},
+    lives::Lives,
 };
 use crate::{
     Admission, BackplaneError, Ending, Mark, Standing, Target, ending::MARKED_SESSIONS, wire,
@@ -47,7 +48,7 @@ impl Redis {
         let call = |deadline: i64| {
             let mut call = eval(&inner.scripts.end, &keys);
             call.arg(deadline)
-                .arg(inner.options.inbox.memory.as_secs())
+                .arg(Lives::of(&inner.options.inbox).state)
                 .arg(if ending.sessions.is_none() { "all" } else { "" })
                 .arg(if ending.tokens { "1" } else { "" })
                 .arg(&message[..])

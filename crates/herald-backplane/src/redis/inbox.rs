@@ -4,7 +4,7 @@ use bytes::Bytes;
 use herald_core::{Cursor, Epoch, GapReason, Place, SessionId, UserId};
 use redis::{Cmd, FromRedisValue, Value};
 
-use super::{Redis, error::unexpected, eval, millis};
+use super::{Redis, error::unexpected, eval, lives::Lives, millis};
 use crate::{
     BackplaneError, InboxNotice, Mark, Page, Since,
     wire::{self, Stored},
@@ -64,7 +64,7 @@ impl Redis {
             call.arg(max_notices.clamp(1, limits.page_notices))
                 .arg(limits.page_bytes)
                 .arg(millis(limits.age))
-                .arg(limits.memory.as_secs())
+                .arg(Lives::of(&inner.options.inbox).state)
                 .arg(Epoch::random().to_string())
                 .arg(&id)
                 .arg(session)

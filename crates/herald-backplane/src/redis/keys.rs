@@ -34,30 +34,33 @@ impl Keys {
 
     /// State, inbox and sessions of a user, in the order of the scripts' KEYS.
     pub(crate) fn user(&self, user: &UserId) -> [String; 3] {
-        let tag = URL_SAFE_NO_PAD.encode(user.as_str());
-        ["state", "inbox", "sessions"].map(|part| format!("{}:{{{tag}}}:{part}", self.base))
+        self.tagged(user, ["state", "inbox", "sessions"])
     }
 
     /// Those, and the idempotency keys used for the user.
     pub(crate) fn inbox(&self, user: &UserId) -> [String; 4] {
-        let tag = URL_SAFE_NO_PAD.encode(user.as_str());
-        let [state, inbox, sessions] = self.user(user);
-        [state, inbox, sessions, format!("{}:{{{tag}}}:keys", self.base)]
+        self.tagged(user, ["state", "inbox", "sessions", "keys"])
     }
 
     /// What is known of the way of a user's notices.
     pub(crate) fn receipts(&self, user: &UserId) -> String {
+        let [receipts] = self.tagged(user, ["receipts"]);
+        receipts
+    }
+
+    /// Keys of a user. Put together by hand, since each notice needs four of them.
+    fn tagged<const N: usize>(&self, user: &UserId, parts: [&str; N]) -> [String; N] {
         let tag = URL_SAFE_NO_PAD.encode(user.as_str());
-        format!("{}:{{{tag}}}:receipts", self.base)
+        parts.map(|part| [&self.base, ":{", &tag, "}:", part].concat())
     }
 
     pub(crate) fn state(&self, user: &UserId) -> String {
-        let [state, _, _] = self.user(user);
+        let [state] = self.tagged(user, ["state"]);
         state
     }
 
     pub(crate) fn sessions(&self, user: &UserId) -> String {
-        let [_, _, sessions] = self.user(user);
+        let [sessions] = self.tagged(user, ["sessions"]);
         sessions
     }
 

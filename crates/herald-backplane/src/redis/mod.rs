@@ -5,6 +5,7 @@
 //! server, `pool.rs` those that a call has to itself; `subscription.rs` the one on
 //! which a gateway (`channel.rs`) or a notifier (`receipts.rs`) listens.
 
+mod accepted;
 mod address;
 mod audit;
 mod backoff;
@@ -15,14 +16,18 @@ mod clock;
 mod cluster;
 mod confirmed;
 mod dispatch;
+mod dispatcher;
 mod ending;
 mod error;
+#[doc(hidden)]
+pub mod hot;
 mod inbox;
 mod index;
 mod keys;
 mod lane;
 mod lanes;
 mod lease;
+mod lives;
 mod masters;
 mod node;
 mod places;
@@ -30,6 +35,7 @@ mod pool;
 mod presence;
 mod reap;
 mod receipts;
+mod script;
 mod sentinel;
 mod servers;
 mod slots;
@@ -39,13 +45,16 @@ mod volatile;
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{Cmd, Script, ToRedisArgs};
+use redis::{Cmd, ToRedisArgs};
 use tokio::sync::watch;
 
 #[doc(hidden)]
 pub use self::clock::RedisClock;
 pub use self::lease::RedisGateway;
-use self::{address::Address, keys::Keys, servers::Servers};
+use self::{
+    address::Address, dispatch::Calls, dispatcher::Dispatcher, keys::Keys, script::Script,
+    servers::Servers,
+};
 use crate::{BackplaneOptions, Clock, Health, OpenError, figures};
 
 /// A Redis that any number of processes share. Clones share connections.
@@ -60,6 +69,9 @@ struct Inner {
     keys: Keys,
     servers: Servers,
     scripts: Scripts,
+    calls: Arc<Calls>,
+    /// Where notices can travel together.
+    dispatcher: Option<Dispatcher>,
 }
 
 /// The scripts, each sent by its digest and loaded where it is missing.
@@ -87,28 +99,31 @@ impl Scripts {
         const KEYS: &str = include_str!("lua/keys.lua");
         const RECEIPTS: &str = include_str!("lua/receipts.lua");
         const CHANNEL: &str = include_str!("lua/channel.lua");
-        let with = |common: &str, script: &str| Script::new(&format!("{common}\n{script}"));
+        let with = |name: &'static str, common: &str, script: &str| {
+            Script::new(name, &format!("{common}\n{script}"))
+        };
         let tell =
             if publish { include_str!("lua/tell.lua") } else { include_str!("lua/tell_later.lua") };
-        let publishing = |common: &str, script: &str| {
-            Script::new(&format!("{common}\n{CHANNEL}\n{tell}\n{script}"))
+        let publishing = |name: &'static str, common: &str, script: &str| {
+            Script::new(name, &format!("{common}\n{CHANNEL}\n{tell}\n{script}"))
         };
         Self {
             dispatch: publishing(
+                "dispatch",
                 &format!("{INBOX}\n{KEYS}\n{RECEIPTS}"),
                 include_str!("lua/dispatch.lua"),
             ),
-            volatile: publishing(INBOX, include_str!("lua/volatile.lua")),
-            broadcast: publishing(LEASES, include_str!("lua/broadcast.lua")),
-            read: with(INBOX, include_str!("lua/read.lua")),
-            find: with(INBOX, include_str!("lua/find.lua")),
-            forget: Script::new(include_str!("lua/forget.lua")),
-            end: publishing(INBOX, include_str!("lua/end.lua")),
-            purge: with(INBOX, include_str!("lua/purge.lua")),
-            lease_open: with(LEASES, include_str!("lua/lease_open.lua")),
-            lease_renew: with(LEASES, include_str!("lua/lease_renew.lua")),
-            lease_claim: with(LEASES, include_str!("lua/lease_claim.lua")),
-            check: Script::new(include_str!("lua/check.lua")),
+            volatile: publishing("volatile", INBOX, include_str!("lua/volatile.lua")),
+            broadcast: publishing("broadcast", LEASES, include_str!("lua/broadcast.lua")),
+            read: with("read", INBOX, include_str!("lua/read.lua")),
+            find: with("find", INBOX, include_str!("lua/find.lua")),
+            forget: Script::new("forget", include_str!("lua/forget.lua")),
+            end: publishing("end", INBOX, include_str!("lua/end.lua")),
+            purge: with("purge", INBOX, include_str!("lua/purge.lua")),
+            lease_open: with("lease_open", LEASES, include_str!("lua/lease_open.lua")),
+            lease_renew: with("lease_renew", LEASES, include_str!("lua/lease_renew.lua")),
+            lease_claim: with("lease_claim", LEASES, include_str!("lua/lease_claim.lua")),
+            check: Script::new("check", include_str!("lua/check.lua")),
         }
     }
 }
@@ -121,7 +136,10 @@ impl Redis {
         let hiccup = hiccup(options.lease);
         let servers = Servers::open(address, options, hiccup);
         let scripts = Scripts::new(servers.publishes_in_scripts());
-        let inner = Inner { options: options.clone(), keys, servers, scripts };
+        let calls = Arc::new(Calls::new(scripts.dispatch.clone(), &keys, options));
+        let lanes = servers.lanes_that_publish();
+        let dispatcher = lanes.map(|lanes| Dispatcher::open(lanes, Arc::clone(&calls)));
+        let inner = Inner { options: options.clone(), keys, servers, scripts, calls, dispatcher };
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -10,6 +10,7 @@ use super::{
     error::unexpected,
     eval,
     inbox::{parse, place},
+    lives::Lives,
     millis,
 };
 use crate::{
@@ -31,7 +32,7 @@ impl Redis {
                 .arg(at.position.to_string())
                 .arg(format!("{:08x}", at.random))
                 .arg(millis(inner.options.inbox.age))
-                .arg(inner.options.inbox.memory.as_secs());
+                .arg(Lives::of(&inner.options.inbox).state);
             call
         };
         let answer: Vec<Value> = inner.servers.script(&keys[0], &inner.scripts.find, call).await?;

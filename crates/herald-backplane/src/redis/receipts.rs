@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     BackplaneError, Kept, KeptReport, KeptTarget, KeptTargets, Outgoing, ReceiptEvent,
-    ReceiptEvents, Report, Reported, events::count_dropped, wire,
+    ReceiptEvents, Report, Reported, figures, wire,
 };
 
 /// Of one notice its targets, a roll call of one or two gateways and an acknowledgement or two.
@@ -43,14 +43,14 @@ impl Listener for Reports {
             Ok(events) => events,
             Err(error) => {
                 tracing::warn!(%error, "reports dropped");
-                count_dropped("unreadable_reports");
+                figures::dropped("unreadable_reports");
                 return false;
             }
         };
         let mut all = true;
         for event in events {
             if self.events.try_send(event).is_err() {
-                count_dropped("full_reports");
+                figures::dropped("full_reports");
                 all = false;
             }
         }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Cmd, FromRedisValue, RedisResult, Script, Value, aio::MultiplexedConnection};
+use redis::{Cmd, FromRedisValue, RedisResult, Value, aio::MultiplexedConnection};
 use tokio::sync::watch;
 
 use super::{
@@ -17,11 +17,12 @@ use super::{
     clock::RedisClock,
     cluster::Cluster,
     error::unexpected,
-    lanes::{Failed, Traffic},
+    lanes::{Failed, Lanes, Traffic},
     node::Node,
+    script::Script,
     standalone::Standalone,
 };
-use crate::{BackplaneError, BackplaneOptions, Health};
+use crate::{BackplaneError, BackplaneOptions, Health, figures::CallFigures};
 
 /// All servers of a backplane.
 #[derive(Debug)]
@@ -30,6 +31,9 @@ pub(super) struct Servers {
     deadline: Duration,
     /// Replicas that have to have an accepted notice; 0 for none.
     replicas: u32,
+    commands: CallFigures,
+    publications: CallFigures,
+    bulk: CallFigures,
 }
 
 #[derive(Debug)]
@@ -53,7 +57,14 @@ impl Servers {
                 Kind::Cluster(Cluster::open(seeds, settings, connections, hiccup))
             }
         };
-        Self { kind, deadline: options.call_deadline, replicas: options.wait_replicas }
+        Self {
+            kind,
+            deadline: options.call_deadline,
+            replicas: options.wait_replicas,
+            commands: CallFigures::new("command"),
+            publications: CallFigures::new("publish"),
+            bulk: CallFigures::new("bulk"),
+        }
     }
 
     pub(super) fn health(&self) -> watch::Receiver<Health> {
@@ -92,8 +103,7 @@ impl Servers {
         script: &Script,
         make: impl Fn(i64) -> Cmd,
     ) -> Result<T, BackplaneError> {
-        let answer = self.call(Traffic::Hot, key, Some(script), make).await?;
-        T::from_redis_value(answer).map_err(|error| unexpected("a script", error))
+        self.call(&script.figures, Traffic::Hot, key, Some(script), make).await
     }
 
     /// The same for what must not be lost: it is on as many replicas as is asked for.
@@ -107,8 +117,7 @@ impl Servers {
             0 => Traffic::Hot,
             replicas => Traffic::Confirmed(replicas),
         };
-        let answer = self.call(traffic, key, Some(script), make).await?;
-        T::from_redis_value(answer).map_err(|error| unexpected("a script", error))
+        self.call(&script.figures, traffic, key, Some(script), make).await
     }
 
     /// Runs a command of one key, which somebody waits for.
@@ -117,8 +126,7 @@ impl Servers {
         key: &str,
         command: Cmd,
     ) -> Result<T, BackplaneError> {
-        let answer = self.call(Traffic::Hot, key, None, |_| command.clone()).await?;
-        T::from_redis_value(answer).map_err(|error| unexpected("a command", error))
+        self.call(&self.commands, Traffic::Hot, key, None, |_| command.clone()).await
     }
 
     /// The same where it is rare, or its answer long.
@@ -127,22 +135,29 @@ impl Servers {
         key: &str,
         command: Cmd,
     ) -> Result<T, BackplaneError> {
-        let answer = self.call(Traffic::Bulk, key, None, |_| command.clone()).await?;
-        T::from_redis_value(answer).map_err(|error| unexpected("a command", error))
+        self.call(&self.commands, Traffic::Bulk, key, None, |_| command.clone()).await
     }
 
-    async fn call(
+    async fn call<T: FromRedisValue>(
         &self,
+        figures: &CallFigures,
         traffic: Traffic,
         key: &str,
         script: Option<&Script>,
         make: impl Fn(i64) -> Cmd,
-    ) -> Result<Value, Failed> {
-        let until = self.until();
-        match &self.kind {
-            Kind::Standalone(server) => server.call(traffic, until, script, make).await,
-            Kind::Cluster(cluster) => cluster.call(traffic, until, key, script, make).await,
-        }
+    ) -> Result<T, BackplaneError> {
+        let (began, until) = (Instant::now(), self.until());
+        let code = script.map(|script| &**script);
+        let answer = match &self.kind {
+            Kind::Standalone(server) => server.call(traffic, until, code, make).await,
+            Kind::Cluster(cluster) => cluster.call(traffic, until, key, code, make).await,
+        };
+        let answer = answer.map_err(BackplaneError::from).and_then(|answer| {
+            let what = if script.is_some() { "a script" } else { "a command" };
+            T::from_redis_value(answer).map_err(|error| unexpected(what, error))
+        });
+        figures.ended(began, &answer);
+        answer
     }
 
     /// Runs any number of commands, each of the key beside it, and gives the answer of each. Costs
@@ -151,13 +166,16 @@ impl Servers {
         &self,
         commands: Vec<(String, Cmd)>,
     ) -> Result<Vec<RedisResult<Value>>, BackplaneError> {
-        let count = commands.len();
+        let (began, count) = (Instant::now(), commands.len());
         let answers = match &self.kind {
             Kind::Standalone(server) => {
-                server.bulk(self.until(), commands.into_iter().map(|(_, command)| command)).await?
+                server.bulk(self.until(), commands.into_iter().map(|(_, command)| command)).await
             }
-            Kind::Cluster(cluster) => cluster.bulk(self.until(), commands).await?,
+            Kind::Cluster(cluster) => cluster.bulk(self.until(), commands).await,
         };
+        let answers = answers.map_err(BackplaneError::from);
+        self.bulk.ended(began, &answers);
+        let answers = answers?;
         if answers.len() == count {
             Ok(answers)
         } else {
@@ -197,6 +215,14 @@ impl Servers {
         each.collect()
     }
 
+    /// The way to the server where all keys are on one, and scripts publish.
+    pub(super) fn lanes_that_publish(&self) -> Option<Arc<Lanes>> {
+        match &self.kind {
+            Kind::Standalone(server) if self.publishes_in_scripts() => Some(server.lanes()),
+            _ => None,
+        }
+    }
+
     /// Whether scripts are to publish. They cannot to the channels of a cluster, which are in slots
     /// of their own; and what waits for replicas is told to nobody before they have it.
     pub(super) fn publishes_in_scripts(&self) -> bool {
@@ -222,7 +248,8 @@ impl Servers {
         channel: &str,
         message: &[u8],
     ) -> Result<u64, BackplaneError> {
-        self.command(channel, self.publication(channel, message)).await
+        let publish = self.publication(channel, message);
+        self.call(&self.publications, Traffic::Hot, channel, None, |_| publish.clone()).await
     }
 
     /// How many are subscribed to a channel.

@@ -23,7 +23,7 @@ use crate::{BackplaneError, Health};
 #[derive(Debug)]
 pub(super) struct Standalone {
     followed: Arc<Followed>,
-    lanes: Lanes,
+    lanes: Arc<Lanes>,
     /// Ends whoever follows the master.
     _stop: DropGuard,
 }
@@ -33,7 +33,7 @@ impl Standalone {
         let deadline = node.deadline();
         let followed = Followed::new(Ok(node));
         let guide = Guide { target: followed.target.subscribe(), ask: None };
-        let lanes = Lanes::open(guide, connections, deadline, hiccup);
+        let lanes = Arc::new(Lanes::open(guide, connections, deadline, hiccup));
         Self { followed, lanes, _stop: CancellationToken::new().drop_guard() }
     }
 
@@ -45,8 +45,12 @@ impl Standalone {
         let stop = CancellationToken::new();
         let follow = sentinels.follow(Arc::clone(&followed));
         tokio::spawn(stop.clone().run_until_cancelled_owned(follow));
-        let lanes = Lanes::open(guide, connections, deadline, hiccup);
+        let lanes = Arc::new(Lanes::open(guide, connections, deadline, hiccup));
         Self { followed, lanes, _stop: stop.drop_guard() }
+    }
+
+    pub(super) fn lanes(&self) -> Arc<Lanes> {
+        Arc::clone(&self.lanes)
     }
 
     pub(super) fn health(&self) -> watch::Receiver<Health> {

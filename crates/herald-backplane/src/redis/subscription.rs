@@ -91,6 +91,7 @@ impl<L: Listener> Subscription<L> {
             wake: Notify::new(),
             canary: Canary::new(of),
         };
+        metrics::counter!(figures::CHANNELS_LOST, "channel" => of).increment(0);
         let moves = redis.inner.servers.moves();
         let (health, heard_at) = (watch::Sender::new(Health::Ready), Instant::now());
         Self { redis, channel, line: Arc::new(line), health, heard_at, moves }

@@ -1,5 +1,6 @@
 //! The systems, each started anew on ports of its own.
 
+mod collector;
 mod herald;
 mod nchan;
 mod node;
@@ -7,9 +8,9 @@ mod parts;
 
 use std::{fmt, net::SocketAddr};
 
-use herald_e2e::{Port, Process, Sandbox};
+use herald_e2e::{Port, Process, Sandbox, Script};
 use herald_loadgen::{
-    measure::{Dialect, Producer},
+    measure::{Dialect, Producer, Tokens},
     procfs,
 };
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,12 @@ pub(crate) enum Kind {
     Embedded,
     /// Gateways, a notifier and Redis, each notice stored first.
     Herald,
+    /// The same, each notice traced and its spans sent to a collector.
+    Traced,
+    /// The same, one notice in a hundred.
+    Sampled,
+    /// Like Herald, with all telemetry compiled out.
+    Bare,
     /// Socket.IO with the Redis adapter, in Node; nothing is stored.
     Node,
     /// nchan with Redis; nothing is stored.
@@ -43,18 +50,44 @@ impl fmt::Display for System {
         match self.kind {
             Kind::Embedded => f.write_str("herald-embedded"),
             Kind::Herald => write!(f, "herald-{}", self.gateways),
+            Kind::Traced => write!(f, "herald-traced-{}", self.gateways),
+            Kind::Sampled => write!(f, "herald-sampled-{}", self.gateways),
+            Kind::Bare => write!(f, "herald-bare-{}", self.gateways),
             Kind::Node => write!(f, "node-{}", self.gateways),
             Kind::Nchan => write!(f, "nchan-{}", self.gateways),
         }
     }
 }
 
+/// What Herald's services tell besides metrics and what they log by default.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Telemetry {
+    /// Nothing.
+    Off,
+    /// The traces of this share of all notices.
+    Traces(f64),
+    /// Nothing at all: spans, log lines and metrics are compiled out.
+    Out,
+}
+
+/// How clients are let in, where a system has a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clients {
+    /// A user's id is taken at its word.
+    ByTheirWord,
+    /// By a JWT that is checked.
+    Signed,
+}
+
 impl System {
     /// Starts all of it, and waits until it can be used.
-    pub(crate) async fn start(self) -> anyhow::Result<Running> {
+    pub(crate) async fn start(self, clients: Clients) -> anyhow::Result<Running> {
         match self.kind {
             Kind::Embedded => herald::embedded().await,
-            Kind::Herald => herald::redis(self.gateways).await,
+            Kind::Herald => herald::redis(self.gateways, clients, Telemetry::Off).await,
+            Kind::Traced => herald::redis(self.gateways, clients, Telemetry::Traces(1.0)).await,
+            Kind::Sampled => herald::redis(self.gateways, clients, Telemetry::Traces(0.01)).await,
+            Kind::Bare => herald::redis(self.gateways, clients, Telemetry::Out).await,
             Kind::Node => node::start(self.gateways).await,
             Kind::Nchan => nchan::start(self.gateways).await,
         }
@@ -67,9 +100,13 @@ pub(crate) struct Running {
     pub(crate) gateways: Vec<SocketAddr>,
     pub(crate) dialect: Dialect,
     pub(crate) producer: Producer,
+    pub(crate) tokens: Tokens,
+    /// Where Herald's API is served over gRPC.
+    pub(crate) grpc: Option<SocketAddr>,
     parts: Vec<Part>,
     _ports: Vec<Port>,
-    _sandbox: Sandbox,
+    _collector: Option<collector::Collector>,
+    sandbox: Sandbox,
 }
 
 /// A server and what it does.
@@ -88,6 +125,11 @@ impl Running {
     /// Resident memory in bytes.
     pub(crate) fn resident(&self) -> ByRole {
         self.sum(|pid| procfs::resident_bytes(pid).map(|bytes| bytes as f64))
+    }
+
+    /// A `herald-loadgen` beside the system.
+    pub(crate) fn loadgen(&mut self, args: &[&str]) -> anyhow::Result<Script> {
+        self.sandbox.loadgen(args)
     }
 
     /// What the servers said last, for a message.

@@ -5,8 +5,9 @@ use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
 use anyhow::{Context as _, bail};
 use herald_e2e::{Port, Sandbox, Spawn};
 use herald_loadgen::{
+    Sender,
     http::{HttpClient, get_once},
-    measure::{Dialect, Producer},
+    measure::{Dialect, Producer, Tokens},
 };
 use http::StatusCode;
 use tokio::{
@@ -14,7 +15,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{Part, Running};
+use super::{Part, Running, collector::Collector};
 
 /// How long starting may take, and one call.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -26,11 +27,38 @@ pub(super) struct Builder {
     sandbox: Sandbox,
     ports: Vec<Port>,
     parts: Vec<Part>,
+    tokens: Tokens,
+    grpc: Option<SocketAddr>,
+    collector: Option<Collector>,
 }
 
 impl Builder {
     pub(super) fn new() -> anyhow::Result<Self> {
-        Ok(Self { sandbox: Sandbox::builder().prepare()?, ports: Vec::new(), parts: Vec::new() })
+        Ok(Self {
+            sandbox: Sandbox::builder().prepare()?,
+            ports: Vec::new(),
+            parts: Vec::new(),
+            tokens: Tokens::default(),
+            grpc: None,
+            collector: None,
+        })
+    }
+
+    /// What clients have to show.
+    pub(super) fn tokens(&mut self, tokens: Tokens) {
+        self.tokens = tokens;
+    }
+
+    /// Where to send traces.
+    pub(super) async fn collector(&mut self) -> anyhow::Result<String> {
+        let collector = Collector::start().await?;
+        Ok(self.collector.insert(collector).url.clone())
+    }
+
+    /// Where Herald's API is served over gRPC: a producer for it.
+    pub(super) fn grpc(&mut self, address: SocketAddr) -> Producer {
+        self.grpc = Some(address);
+        Producer::Herald(Sender::grpc(address, CALL_DEADLINE))
     }
 
     /// A port of its own, for as long as the system runs.
@@ -117,16 +145,29 @@ impl Builder {
         dialect: Dialect,
         producer: Producer,
     ) -> Running {
-        let Self { sandbox, ports, parts } = self;
-        Running { gateways, dialect, producer, parts, _ports: ports, _sandbox: sandbox }
+        let Self { sandbox, ports, parts, tokens, grpc, collector } = self;
+        Running {
+            gateways,
+            dialect,
+            producer,
+            tokens,
+            grpc,
+            parts,
+            _ports: ports,
+            _collector: collector,
+            sandbox,
+        }
     }
 }
 
-/// A binary of this workspace, built beside this one.
+/// A binary of this workspace, built beside this one; those without telemetry are in `bare/`.
 pub(super) fn ours(name: &str) -> anyhow::Result<PathBuf> {
     let path = env::current_exe()?.with_file_name(name);
     if !path.is_file() {
-        bail!("{} is not there; `make bench` builds it", path.display());
+        bail!(
+            "{} is not there; run: make bench, or make overhead for what is in bare/",
+            path.display()
+        );
     }
     Ok(path)
 }

@@ -125,9 +125,10 @@ async fn three_thousand_notices_each_arrive_once_in_order_at_their_users_session
     let gateways = gateway_ids(&sandbox).await;
     // What gateways and notifiers send themselves, to hear whether they hear, is nobody's notice.
     let notices = published.iter().filter(|sent| !sent.message.starts_with(b"herald-canary "));
-    let told = notices.map(|publication| {
+    let told = notices.flat_map(|publication| {
         let (_, id) = publication.channel.rsplit_once(':').unwrap();
-        (ChannelMessage::decode(publication.message.as_slice()).unwrap().user_id, gateways[id])
+        let gateway = gateways[id];
+        users_told(&publication.message).into_iter().map(move |user| (user, gateway))
     });
     // Each notice once to each gateway that has a session of its user, and nothing else.
     let expected = sent.into_iter().flat_map(|user| {
@@ -138,6 +139,15 @@ async fn three_thousand_notices_each_arrive_once_in_order_at_their_users_session
     assert!(owners.values().any(|owners| owners.len() == 1), "every user is on both gateways");
     assert_eq!(checker.report().accepted, NOTICES);
     assert!(followers.iter().all(|follower| !follower.has_ended()), "a session has ended");
+}
+
+/// Whose notices a message on a channel announces.
+fn users_told(message: &[u8]) -> Vec<String> {
+    let message = ChannelMessage::decode(message).unwrap();
+    if message.bundle.is_empty() {
+        return vec![message.user_id];
+    }
+    message.bundle.iter().flat_map(|message| users_told(message)).collect()
 }
 
 /// Which gateway nginx gives to which address, by its own log.

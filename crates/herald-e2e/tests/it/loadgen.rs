@@ -65,11 +65,13 @@ async fn measuring_counts_what_arrives_however_it_is_sent_and_shared() {
         sandbox.gateways.iter().map(|gateway| gateway.address().to_string()).collect();
     let (grpc, http) = (sandbox.notifier().grpc_address(), sandbox.notifier().http_address());
     let (grpc, http) = (grpc.to_string(), http.to_string());
-    let ways: [&[&str]; 4] = [
+    let ways: [&[&str]; 6] = [
         &["--grpc", &grpc, "--in-flight", "4"],
         &["--grpc", &grpc, "--rate", "500", "--processes", "2", "--sources", "3"],
         &["--grpc", &grpc, "--in-flight", "2", "--batch", "10"],
         &["--http", &http, "--rate", "200"],
+        &["--grpc", &grpc, "--in-flight", "4", "--wait", "acked-any"],
+        &["--grpc", &grpc, "--in-flight", "4", "--volatile"],
     ];
     for (number, way) in ways.into_iter().enumerate() {
         let mut spawn = Spawn::ours("herald-loadgen")
@@ -84,7 +86,8 @@ async fn measuring_counts_what_arrives_however_it_is_sent_and_shared() {
         assert!(status.success(), "{way:?}: {status}: {log}");
         let lines: Vec<Value> =
             log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let [connected, result] = &lines[..] else { panic!("{way:?}: {log}") };
+        let [connected, measuring, measured, result] = &lines[..] else { panic!("{way:?}: {log}") };
+        assert!(measuring["measuring"].is_object() && measured["measured"].is_object(), "{log}");
         assert_eq!(connected["connected"]["connections"], 20, "{way:?}");
         let result = &result["result"];
         assert!(result["arrived"].as_u64().unwrap() > 10, "{way:?}: {log}");

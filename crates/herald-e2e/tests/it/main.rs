@@ -3,6 +3,7 @@
 mod abuse;
 mod access;
 mod bad_input;
+mod bench;
 mod chaos;
 mod cursor;
 mod delivery;

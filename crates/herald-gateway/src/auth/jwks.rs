@@ -134,6 +134,7 @@ impl Jwks {
 
     /// Reads the keys again and again. `condition` is met once they were read.
     pub(super) async fn keep_fresh(&self, condition: &Condition) {
+        figures::jwks();
         let client = matches!(self.options.source, JwksSource::Url(_)).then(HttpClient::new);
         let mut warned: Option<Instant> = None;
         loop {

@@ -35,6 +35,10 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them, to declare their figures.
+    pub(super) const ALL: [Self; 5] =
+        [Self::BackplaneAway, Self::Draining, Self::Deaf, Self::Overloaded, Self::TooFast];
+
     /// The refusals that stay until taken back, the most telling first.
     const LASTING: [Self; 3] = [Self::Draining, Self::BackplaneAway, Self::Deaf];
 

@@ -28,7 +28,7 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
-    const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Kicked,
         Self::Evicted,
         Self::Lagging,

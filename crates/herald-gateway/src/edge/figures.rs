@@ -1,50 +1,73 @@
-//! The edge's figures for Prometheus.
-//!
-//! | name | labels | |
-//! |---|---|---|
-//! | `herald_gateway_connections` | | TCP connections open now |
-//! | `herald_gateway_connections_total` | | those taken in |
-//! | `herald_gateway_connections_refused_total` | `reason` | those turned away: `limit` |
-//! | `herald_gateway_connections_closed_total` | `reason` | those the gateway itself closed, by [`CloseReason`] |
-//! | `herald_gateway_accept_errors_total` | `kind` | `connection` (the peer left), `process` (no files or memory) |
-//! | `herald_gateway_bytes_total` | `direction` | `in` and `out`, added when a connection ends |
-//! | `herald_gateway_handshakes_total` | | those let in |
-//! | `herald_gateway_handshakes_refused_total` | `reason` | answered 503, by [`Refusal`] |
-//! | `herald_gateway_connecting_clients` | | those between their namespace's CONNECT and `herald:ready`, now |
-//! | `herald_gateway_requests_refused_total` | `reason` | answered 4xx here: `origin`, `no_upgrade`, `body_timeout`; and 503, for another gateway: `stranger` (a session unknown here, while new ones are sent elsewhere) |
-//! | `herald_gateway_polling_closed_total` | `reason` | closes handed to Engine.IO for clients that may poll, by [`CloseReason`] |
+//! The edge's figures, listed in docs/metrics.md.
 
 use metrics::{Counter, Gauge, Unit, counter, describe_counter, describe_gauge, gauge};
 
 use super::{admission::Refusal, close::CloseReason};
 
-/// Declares all figures with the recorder of the process; again does no harm.
-pub(super) fn describe() {
-    describe_gauge!("herald_gateway_connections", "TCP connections open");
+/// Declares all figures with the recorder of the process, and shows those that count from 0; again
+/// does no harm.
+pub(super) fn declare() {
+    describe();
+    connections().increment(0.0);
+    connecting().increment(0.0);
+    connections_taken().increment(0);
+    connections_over_limit().increment(0);
+    handshakes().increment(0);
+    for reason in CloseReason::ALL {
+        connections_closed(reason).increment(0);
+        polling_closed(reason).increment(0);
+    }
+    for refusal in Refusal::ALL {
+        handshakes_refused(refusal).increment(0);
+    }
+    for reason in ["origin", "no_upgrade", "no_connection", "body_timeout", "stranger"] {
+        requests_refused(reason).increment(0);
+    }
+    for kind in ["connection", "process"] {
+        accept_errors(kind).increment(0);
+    }
+    for direction in ["in", "out"] {
+        bytes(direction).increment(0);
+    }
+}
+
+fn describe() {
+    describe_gauge!("herald_gateway_connections", "TCP connections open now");
+    describe_gauge!("herald_gateway_max_connections", "TCP connections that may be open");
     describe_counter!("herald_gateway_connections_total", "TCP connections taken in");
     describe_counter!("herald_gateway_connections_refused_total", "TCP connections turned away");
     describe_counter!(
         "herald_gateway_connections_closed_total",
         "TCP connections that the gateway closed of its own accord"
     );
-    describe_counter!("herald_gateway_accept_errors_total", "connections not accepted");
+    describe_counter!("herald_gateway_accept_errors_total", "TCP connections not accepted");
     describe_counter!(
         "herald_gateway_bytes_total",
         Unit::Bytes,
-        "bytes of TCP connections that have ended"
+        "Bytes of TCP connections that have ended"
     );
-    describe_counter!("herald_gateway_handshakes_total", "handshakes let in");
-    describe_gauge!("herald_gateway_connecting_clients", "clients being connected");
-    describe_counter!("herald_gateway_handshakes_refused_total", "handshakes answered 503");
-    describe_counter!("herald_gateway_requests_refused_total", "requests that Engine.IO never saw");
+    describe_counter!("herald_gateway_handshakes_total", "Handshakes let in");
+    describe_gauge!(
+        "herald_gateway_connecting_clients",
+        "Clients between their CONNECT and herald:ready, now"
+    );
+    describe_counter!("herald_gateway_handshakes_refused_total", "Handshakes answered 503");
+    describe_counter!(
+        "herald_gateway_requests_refused_total",
+        "Requests answered by the gateway itself, that Engine.IO was not to answer"
+    );
     describe_counter!(
         "herald_gateway_polling_closed_total",
-        "closes handed to Engine.IO for clients that may poll"
+        "Closes handed to Engine.IO for clients that may poll"
     );
 }
 
 pub(super) fn connections() -> Gauge {
     gauge!("herald_gateway_connections")
+}
+
+pub(super) fn max_connections() -> Gauge {
+    gauge!("herald_gateway_max_connections")
 }
 
 pub(super) fn connections_taken() -> Counter {

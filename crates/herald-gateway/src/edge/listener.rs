@@ -77,7 +77,8 @@ pub fn serve(
     router: Router,
     options: EdgeOptions,
 ) -> io::Result<EdgeHandle> {
-    figures::describe();
+    figures::declare();
+    figures::max_connections().set(options.max_connections as f64);
     let handle = EdgeHandle {
         local_addr: listener.local_addr()?,
         connections: ConnectionSet::new(options.max_connections),

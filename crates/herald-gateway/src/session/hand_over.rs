@@ -80,7 +80,7 @@ impl Session {
         if outcome == Outcome::Taken {
             let given_up = flow.ledger.give(packet.place(), at_ms, asked, awaiting);
             if given_up > 0 {
-                figures::acks("dropped").increment(given_up);
+                self.receipts.acks().dropped.increment(given_up);
             }
         }
         (outcome, at_ms)
@@ -111,10 +111,14 @@ impl Session {
     }
 
     fn acked(&self, place: Place) {
-        let at_ms = now_ms();
-        let due = self.lock().ledger.acked(place, at_ms, self.receipts.now_ms());
+        let (at_ms, known_ms) = (now_ms(), self.receipts.now_ms());
+        let due = self.lock().ledger.acked(place, at_ms, known_ms);
         if let Some(due) = due {
-            figures::acks("acked").increment(1);
+            let acks = self.receipts.acks();
+            acks.acked.increment(1);
+            if let Some(age) = figures::age(place.position.ms, known_ms) {
+                acks.seconds.record(age);
+            }
             let receipt = Receipt::of(&self.record, ReceiptState::Acked, at_ms);
             self.receipts.one(&self.user, place, due, receipt);
         }
@@ -122,7 +126,7 @@ impl Session {
 
     fn not_acked(&self, place: Place) {
         if self.lock().ledger.not_acked(place) {
-            figures::acks("timeout").increment(1);
+            self.receipts.acks().timeout.increment(1);
         }
     }
 
@@ -144,7 +148,7 @@ impl Session {
     pub(super) fn settle(&self, flow: &mut Flow, gone: Option<GoneReason>) {
         let (dues, awaited) = flow.ledger.end(self.receipts.now_ms());
         if awaited > 0 {
-            figures::acks("gone").increment(awaited);
+            self.receipts.acks().gone.increment(awaited);
         }
         let at_ms = now_ms();
         for (place, due) in dues {

@@ -35,7 +35,8 @@ impl Default for Dialect {
 pub(super) struct Client(WebSocket);
 
 impl Client {
-    /// Opens a connection for the user that `options` name as the token.
+    /// Opens a connection for the user whose token is in `options`; for plain WebSocket the token
+    /// is the user.
     pub(super) async fn open(
         dialect: &Dialect,
         mut options: SessionOptions,
@@ -54,7 +55,7 @@ impl Client {
                 loop {
                     let text = socket.receive().await?;
                     if text.starts_with("44") {
-                        return Err(ConnectError::Rejected { message: text });
+                        return Err(ConnectError::Rejected { message: refusal(&text) });
                     }
                     if text.contains("\"herald:ready\"") {
                         return Ok(Self(socket));
@@ -72,9 +73,12 @@ impl Client {
                 Ok(text) => text,
                 Err(reason) => return reason,
             };
-            if !meter.take(&text)
-                && let Err(reason) = pong(&mut self.0, &text).await
-            {
+            let answered = if meter.take(&text) {
+                acknowledge(&mut self.0, &text).await
+            } else {
+                pong(&mut self.0, &text).await
+            };
+            if let Err(reason) = answered {
                 return reason;
             }
         }
@@ -84,4 +88,56 @@ impl Client {
 /// Answers Engine.IO's ping; other dialects never send a lone `2`.
 async fn pong(socket: &mut WebSocket, text: &str) -> Result<(), CloseReason> {
     if text == "2" { socket.send("3".to_owned()).await } else { Ok(()) }
+}
+
+/// The message of Socket.IO's `44`, a connect_error; the packet as it is if it has none.
+fn refusal(packet: &str) -> String {
+    #[derive(serde::Deserialize)]
+    struct Refusal {
+        message: String,
+    }
+    let json = packet.find('{').map_or("", |at| &packet[at..]);
+    serde_json::from_str::<Refusal>(json).map_or_else(|_| packet.to_owned(), |it| it.message)
+}
+
+/// Acknowledges a notice whose sender waits for it.
+async fn acknowledge(socket: &mut WebSocket, text: &str) -> Result<(), CloseReason> {
+    match acknowledgement(text) {
+        Some(packet) => socket.send(packet).await,
+        None => Ok(()),
+    }
+}
+
+/// The answer to an event, Socket.IO's `42`, that has an acknowledgement's number.
+fn acknowledgement(text: &str) -> Option<String> {
+    let event = text.strip_prefix("42")?;
+    let (namespace, rest) = match event.strip_prefix('/') {
+        Some(_) => event.split_at(event.find(',')? + 1),
+        None => ("", event),
+    };
+    let digits = rest.len() - rest.trim_start_matches(|digit: char| digit.is_ascii_digit()).len();
+    (digits > 0).then(|| format!("43{namespace}{}[]", &rest[..digits]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_its_message() {
+        let packet = r#"44/notice,{"message":"Authentication error: token_expired"}"#;
+        assert_eq!(refusal(packet), "Authentication error: token_expired");
+        assert_eq!(refusal("44/notice"), "44/notice");
+    }
+
+    #[test]
+    fn only_events_with_a_number_are_acknowledged() {
+        assert_eq!(
+            acknowledgement(r#"42/notice,17["notice",{"a":1}]"#).as_deref(),
+            Some("43/notice,17[]")
+        );
+        assert_eq!(acknowledgement(r#"423["notice"]"#).as_deref(), Some("433[]"));
+        assert_eq!(acknowledgement(r#"42/notice,["notice",{"a":1}]"#), None);
+        assert_eq!(acknowledgement(r#"{"stamp":[1,2]}"#), None);
+    }
 }

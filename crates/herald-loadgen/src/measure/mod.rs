@@ -16,6 +16,7 @@ mod meter;
 mod producer;
 mod run;
 mod swarm;
+mod tokens;
 
 pub use self::{
     client::Dialect,
@@ -23,4 +24,5 @@ pub use self::{
     producer::Producer,
     run::{Load, Plan, Run},
     swarm::{Opened, Population, Swarm},
+    tokens::{Signer, Tokens},
 };

@@ -24,7 +24,10 @@ use super::{
     producer::Producer,
     swarm::{Population, Swarm},
 };
-use crate::{procfs, sender::Outgoing};
+use crate::{
+    procfs,
+    sender::{Outgoing, WaitFor},
+};
 
 /// The most calls of an open loop that are under way at once. Beyond it the schedule is kept, and
 /// what waits is late.
@@ -60,6 +63,17 @@ pub struct Plan {
     pub batch: u32,
     /// A payload's size in bytes, at least what its stamp takes.
     pub payload: usize,
+    /// Whether notices skip the inbox.
+    pub volatile: bool,
+    /// What each call waits for besides the acceptance, and for how long.
+    pub wait: Option<(WaitFor, Duration)>,
+}
+
+impl Plan {
+    /// Durable notices of 200 bytes, one a call, accepted and no more.
+    pub fn new(load: Load) -> Self {
+        Self { load, batch: 1, payload: 200, volatile: false, wait: None }
+    }
 }
 
 /// A load under way. [`begin`](Self::begin) after the warm-up, [`end`](Self::end) when it has been
@@ -195,8 +209,8 @@ impl Run {
         Figures {
             seconds,
             arrived,
-            accepted: self.shared.accepted.load(Ordering::Relaxed),
-            failed: self.shared.failed.load(Ordering::Relaxed),
+            accepted: self.accepted(),
+            failed: self.failed(),
             missing: self.missing(),
             ended: self.shared.meter.ends(),
             latency: self.shared.meter.latency(),
@@ -206,9 +220,19 @@ impl Run {
         }
     }
 
+    /// Notices that have been accepted so far.
+    pub fn accepted(&self) -> u64 {
+        self.shared.accepted.load(Ordering::Relaxed)
+    }
+
+    /// Notices that have not been, or not for sure, so far.
+    pub fn failed(&self) -> u64 {
+        self.shared.failed.load(Ordering::Relaxed)
+    }
+
     fn missing(&self) -> i64 {
         let arrived = self.shared.meter.arrivals() - self.arrived_before;
-        self.shared.accepted.load(Ordering::Relaxed).cast_signed() - arrived.cast_signed()
+        self.accepted().cast_signed() - arrived.cast_signed()
     }
 }
 
@@ -228,7 +252,11 @@ impl Shared {
             .map(|number| {
                 let user = u32::try_from(number % u64::from(self.users)).unwrap_or_default();
                 let payload = meter::payload(phase, due, self.plan.payload);
-                Outgoing::new(self.population.user(user), payload)
+                Outgoing {
+                    volatile: self.plan.volatile,
+                    wait: self.plan.wait,
+                    ..Outgoing::new(self.population.user(user), payload)
+                }
             })
             .collect();
         let late = meter::now().saturating_sub(due);

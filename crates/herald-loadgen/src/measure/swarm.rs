@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     client::{Client, Dialect},
     meter::Meter,
+    tokens::Tokens,
 };
 use crate::{error::ConnectError, options::SessionOptions};
 
@@ -26,8 +27,12 @@ const TURNED_AWAY: Duration = Duration::from_secs(60);
 pub struct Population {
     /// The servers; clients take turns.
     pub gateways: Vec<SocketAddr>,
+    /// The `Host` header; the server's address when `None`.
+    pub host: Option<String>,
     /// What they speak.
     pub dialect: Dialect,
+    /// What they show to be let in.
+    pub tokens: Tokens,
     /// Begins every user's name; each client is a user of its own.
     pub prefix: String,
     /// The first user's number.
@@ -46,7 +51,9 @@ impl Population {
     pub fn new(gateways: Vec<SocketAddr>, dialect: Dialect) -> Self {
         Self {
             gateways,
+            host: None,
             dialect,
+            tokens: Tokens::default(),
             prefix: "load-".to_owned(),
             first: 0,
             connecting: 100,
@@ -55,7 +62,7 @@ impl Population {
         }
     }
 
-    /// The name, and so the token, of a client's user.
+    /// The name of a client's user.
     pub(super) fn user(&self, number: u32) -> String {
         format!("{}{}", self.prefix, self.first + number)
     }
@@ -68,7 +75,8 @@ impl Population {
 
     fn options(&self, number: u32) -> SessionOptions {
         let gateway = self.gateways[number as usize % self.gateways.len()];
-        let mut options = SessionOptions::new(gateway, self.user(number));
+        let mut options = SessionOptions::new(gateway, self.tokens.of(&self.user(number)));
+        options.host.clone_from(&self.host);
         options.source_ip = self.source(number);
         options
     }
@@ -96,6 +104,7 @@ pub struct Swarm {
     pub(super) population: Arc<Population>,
     pub(super) meter: Arc<Meter>,
     clients: Vec<AbortOnDropHandle<()>>,
+    opened: Arc<AtomicU32>,
 }
 
 impl Swarm {
@@ -105,10 +114,11 @@ impl Swarm {
             population: Arc::new(population),
             meter: Arc::new(Meter::new()),
             clients: Vec::new(),
+            opened: Arc::default(),
         }
     }
 
-    /// How many connections were opened.
+    /// How many connections were opened, and not [`cut`](Self::cut).
     pub fn len(&self) -> u32 {
         u32::try_from(self.clients.len()).unwrap_or(u32::MAX)
     }
@@ -123,6 +133,16 @@ impl Swarm {
         self.meter.ends()
     }
 
+    /// How many connections [`grow`](Self::grow) has opened so far, for who watches it.
+    pub fn opened(&self) -> Arc<AtomicU32> {
+        Arc::clone(&self.opened)
+    }
+
+    /// Breaks all connections at once, without taking leave.
+    pub fn cut(&mut self) {
+        self.clients.clear();
+    }
+
     /// Opens connections until there are `total`.
     ///
     /// # Errors
@@ -135,7 +155,7 @@ impl Swarm {
         let mut workers = JoinSet::new();
         for _ in 0..self.population.connecting.min(total.saturating_sub(before)) {
             let (population, next) = (Arc::clone(&self.population), Arc::clone(&next));
-            let meter = Arc::clone(&self.meter);
+            let (meter, all) = (Arc::clone(&self.meter), Arc::clone(&self.opened));
             workers.spawn(async move {
                 let mut opened = Vec::new();
                 loop {
@@ -144,7 +164,10 @@ impl Swarm {
                         return (opened, None);
                     }
                     match open(&population, number).await {
-                        Ok(client) => opened.push(follow(client, Arc::clone(&meter))),
+                        Ok(client) => {
+                            all.fetch_add(1, Ordering::Relaxed);
+                            opened.push(follow(client, Arc::clone(&meter)));
+                        }
                         Err(error) => return (opened, Some(error)),
                     }
                 }

@@ -10,6 +10,7 @@ use herald_proto::api::{
 };
 use tonic::{
     Code, Request, Status,
+    metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -20,6 +21,7 @@ use super::{Accepted, Outgoing, Receipt, SendError, WaitFor};
 #[derive(Debug, Clone)]
 pub struct GrpcSender {
     client: NoticeServiceClient<Channel>,
+    authorization: Option<MetadataValue<Ascii>>,
     deadline: Duration,
 }
 
@@ -30,9 +32,17 @@ impl GrpcSender {
             .expect("an address makes a valid URI")
             .connect_timeout(deadline)
             .tcp_nodelay(true);
-        let client =
-            NoticeServiceClient::new(endpoint.connect_lazy()).max_decoding_message_size(64 << 20);
-        Self { client, deadline }
+        Self::over(NoticeServiceClient::new(endpoint.connect_lazy()), None, deadline)
+    }
+
+    /// A producer over a client that somebody else has made, with what it shows in `authorization`.
+    pub fn over(
+        client: NoticeServiceClient<Channel>,
+        authorization: Option<MetadataValue<Ascii>>,
+        deadline: Duration,
+    ) -> Self {
+        let client = client.max_decoding_message_size(64 << 20);
+        Self { client, authorization, deadline }
     }
 
     /// The generated client, for all that the producers here have no words for.
@@ -74,6 +84,9 @@ impl GrpcSender {
     fn request<T>(&self, message: T) -> Request<T> {
         let mut request = Request::new(message);
         request.set_timeout(self.deadline);
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
         request
     }
 }

@@ -170,7 +170,7 @@ impl Entry {
         let hashes = self.hashes.iter().map(|hash| parse_hash(hash));
         let hashes = hashes.collect::<Option<Vec<_>>>();
         let hashes = hashes.ok_or("a hash is not `sha256:` and 64 hexadecimal digits")?;
-        Ok((Caller::new(self.name.clone(), self.scope()?), hashes))
+        Ok((Caller::named(self.name.clone(), self.scope()?), hashes))
     }
 
     fn scope(&self) -> Result<Scope, String> {

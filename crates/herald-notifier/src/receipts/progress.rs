@@ -24,6 +24,9 @@ pub(crate) enum Goal {
 }
 
 impl Goal {
+    /// All of them, in the order of their numbers.
+    pub(crate) const ALL: [Self; 3] = [Self::Emitted, Self::AckedAny, Self::AckedAll];
+
     /// Whether clients have to acknowledge.
     pub(crate) fn needs_acks(self) -> bool {
         self != Self::Emitted

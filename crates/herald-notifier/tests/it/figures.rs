@@ -8,12 +8,12 @@ use herald_service::MetricsHandle;
 
 use crate::harness::{Herald, connect, eventually, notice};
 
-/// The value of the series that begins with `name` and has all of `labels`.
+/// The sum of the series that begin with `name` and have all of `labels`.
 fn figure(text: &str, name: &str, labels: &[&str]) -> f64 {
     let series = text
         .lines()
-        .find(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
-    series.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
+        .filter(|line| line.starts_with(name) && labels.iter().all(|label| line.contains(label)));
+    series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
 #[tokio::test]

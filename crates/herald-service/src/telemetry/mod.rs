@@ -2,6 +2,7 @@
 
 mod log_filter;
 mod options;
+mod sampling;
 mod traceparent;
 
 use std::{io::IsTerminal, time::Duration};
@@ -9,17 +10,18 @@ use std::{io::IsTerminal, time::Duration};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
-use tracing::{Level, Subscriber};
+use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::{
     Layer,
-    filter::{FilterExt as _, FilterFn, filter_fn},
+    filter::{FilterExt as _, FilterFn, LevelFilter},
     layer::SubscriberExt as _,
     registry::LookupSpan,
     reload,
     util::SubscriberInitExt as _,
 };
 
-pub use herald_backplane::SPANS;
+use self::sampling::Sampler;
+pub use herald_backplane::{SPANS, UNTRACED, is_traced};
 pub use log_filter::LogFilter;
 pub use options::{LogFormat, TelemetryOptions};
 pub use traceparent::{TraceContext, current_traceparent, link};
@@ -61,22 +63,27 @@ pub enum TelemetryError {
 pub fn init(options: &TelemetryOptions) -> Result<TelemetryGuard, TelemetryError> {
     let filter = options::parse_filter(&options.filter)
         .map_err(|source| TelemetryError::Filter { directive: options.filter.clone(), source })?;
-    let provider = options.otlp_endpoint.as_deref().map(|endpoint| provider(options, endpoint));
+    let sampler = Sampler::configured();
+    let provider = options.otlp_endpoint.as_deref();
+    let provider = provider.map(|endpoint| provider_to(endpoint, options, sampler.clone()));
     let provider = provider.transpose()?;
-    let traces = provider.as_ref().map(|provider| {
-        tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer("herald"))
-            .with_filter(exported())
-    });
     let (filter, handle) = reload::Layer::new(filter);
-    let installed = tracing_subscriber::registry()
-        // The log's filter is the log's alone: `HERALD_LOG=error` must not cut traces.
-        .with(log_layer(options.format).with_filter(filter.and(logged())))
-        .with(traces)
-        .try_init()
-        .is_ok();
+    // The log's filter is the log's alone: `HERALD_LOG=error` must not cut traces.
+    let log = log_layer(options.format).with_filter(filter.and(logged()));
+    // No `Option` of a layer: `None` counts as one that wants everything, and each span of each
+    // library, down to those of every HTTP/2 frame, would be made for nobody.
+    let mut layers = vec![log.boxed()];
+    if let Some(provider) = &provider {
+        let traces = tracing_opentelemetry::layer().with_tracer(provider.tracer("herald"));
+        layers.push(traces.with_filter(exported()).boxed());
+    }
+    let installed = tracing_subscriber::registry().with(layers).try_init().is_ok();
     let log = installed.then(|| LogFilter::new(options.filter.clone(), handle));
-    Ok(TelemetryGuard { provider: provider.filter(|_| installed), log })
+    let provider = provider.filter(|_| installed);
+    if provider.is_some() {
+        sampler.install();
+    }
+    Ok(TelemetryGuard { provider, log })
 }
 
 impl TelemetryGuard {
@@ -112,24 +119,31 @@ where
 /// Nothing that holds what clients say, whatever the directive: at `trace` the WebSocket library
 /// dumps every frame, and with it tokens and notices. Nor what is for export alone.
 fn logged() -> FilterFn {
-    filter_fn(|metadata| {
+    fn is_logged(metadata: &Metadata<'_>) -> bool {
         let websocket = ["tungstenite", "tokio_tungstenite"];
         let dumps = *metadata.level() == Level::TRACE
             && websocket.iter().any(|library| metadata.target().starts_with(library));
         !dumps && metadata.target() != SPANS
-    })
+    }
+    // With a hint, so that the directive's own level counts.
+    FilterFn::new(is_logged as fn(&Metadata<'_>) -> bool).with_max_level_hint(LevelFilter::TRACE)
 }
 
-/// Our own spans and events. Those of the exporter's HTTP/2 would feed on themselves.
+/// Our own spans and events, of calls those that are traced. Those of the exporter's HTTP/2 would
+/// feed on themselves.
 fn exported() -> FilterFn {
-    filter_fn(|metadata| {
-        metadata.target().starts_with("herald") && *metadata.level() <= Level::INFO
-    })
+    fn is_exported(metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("herald")
+            && *metadata.level() <= Level::INFO
+            && metadata.fields().field(UNTRACED).is_none()
+    }
+    FilterFn::new(is_exported as fn(&Metadata<'_>) -> bool).with_max_level_hint(LevelFilter::INFO)
 }
 
-fn provider(
-    options: &TelemetryOptions,
+fn provider_to(
     endpoint: &str,
+    options: &TelemetryOptions,
+    sampler: Sampler,
 ) -> Result<SdkTracerProvider, TelemetryError> {
     let exporter = SpanExporter::builder()
         .with_tonic()
@@ -138,7 +152,11 @@ fn provider(
         .map_err(|source| TelemetryError::Exporter { endpoint: endpoint.to_owned(), source })?;
     // The batch queue is bounded (2,048 spans); what does not fit is dropped by the SDK.
     let resource = Resource::builder().with_service_name(options.service_name.clone()).build();
-    Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
+    Ok(SdkTracerProvider::builder()
+        .with_sampler(sampler)
+        .with_batch_exporter(exporter)
+        .with_resource(resource)
+        .build())
 }
 
 #[cfg(test)]
@@ -163,6 +181,15 @@ mod tests {
         })
         .await
         .unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_not_logged_is_not_made() {
+        let _guard = init(&options(None)).unwrap();
+        assert!(tracing::enabled!(Level::WARN));
+        assert!(!tracing::enabled!(Level::TRACE));
+        assert!(tracing::trace_span!(target: "h2", "frame").is_none());
+        assert!(tracing::info_span!(target: SPANS, "exported").is_none());
     }
 
     #[test]

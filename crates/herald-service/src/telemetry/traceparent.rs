@@ -67,6 +67,10 @@ impl TraceContext {
         }
     }
 
+    pub(super) fn remote(&self) -> Option<SpanContext> {
+        self.remote.clone()
+    }
+
     /// The trace's id.
     pub fn trace_id(&self) -> Option<TraceId> {
         Some(self.remote.as_ref()?.trace_id())
@@ -107,7 +111,11 @@ pub fn current_traceparent() -> Option<String> {
 }
 
 fn exported_span() -> Option<String> {
-    let context = Span::current().context();
+    let span = Span::current();
+    if span.is_none() {
+        return None;
+    }
+    let context = span.context();
     let span = context.span();
     let span = span.span_context();
     span.is_valid().then(|| {

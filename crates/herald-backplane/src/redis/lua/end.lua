@@ -2,7 +2,7 @@
 -- the gateways that own one.
 --
 -- KEYS  1 state · 2 sessions
--- ARGV  1 deadline, ms of Redis' clock · 2 life of the mark, s · 3 'all', or '' for those named
+-- ARGV  1 deadline, ms of Redis' clock · 2 life of the mark, ms · 3 'all', or '' for those named
 --       4 '1' if tokens issued before now are to be refused · 5 message without its time
 --       6 prefix of gateway channels · 7 sessions marked one by one, at most · 8… session ids
 -- gives { mark, { session id, session, … }, { gateway id, listeners, … } }
@@ -44,5 +44,5 @@ else
   end
 end
 if ARGV[4] == '1' then redis.call('HSET', KEYS[1], 't', string.format('%.0f', now)) end
-redis.call('EXPIRE', KEYS[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
 return { mark, targets, tell(owners(targets), ARGV[6], sent_at(ARGV[5], mark)) }

@@ -2,7 +2,7 @@
 --
 -- KEYS  1 state · 2 inbox
 -- ARGV  1 deadline, ms of Redis' clock · 2 position · 3 random part · 4 age kept, ms
---       5 life of the state, s
+--       5 life of the state, ms
 -- gives { now, mark or 0, epoch, tip, tip's random, floor, notices kept, bytes kept, notice or '' },
 --         only the first two for a user who has no inbox
 

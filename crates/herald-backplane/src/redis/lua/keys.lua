@@ -28,7 +28,7 @@ local function keep_key(hash, epoch, field, now, life_ms, max_n, position, rando
   local first, last = tonumber(known[2]), tonumber(known[3]) + 1
   for _ = 1, REMOVED_AT_ONCE do
     if first >= last then break end
-    local index = string.format('i%.0f', first)
+    local index = string.format('i%d', first)
     local oldest = redis.call('HGET', hash, index)
     local kept = oldest and redis.call('HGET', hash, oldest)
     local number, accepted = string.match(kept or '', '^(%d+) (%d+) ')
@@ -38,8 +38,8 @@ local function keep_key(hash, epoch, field, now, life_ms, max_n, position, rando
     redis.call('HDEL', hash, index, is_its and oldest or index)
     first = first + 1
   end
-  redis.call('HSET', hash, 'e', epoch, 'f', string.format('%.0f', first), 't', string.format('%.0f', last),
-    string.format('i%.0f', last), 'k' .. field,
-    'k' .. field, string.format('%.0f %.0f ', last, now) .. position .. ' ' .. random .. ' ' .. digest)
+  redis.call('HSET', hash, 'e', epoch, 'f', string.format('%d', first), 't', string.format('%d', last),
+    string.format('i%d', last), 'k' .. field,
+    'k' .. field, string.format('%d %d ', last, now) .. position .. ' ' .. random .. ' ' .. digest)
   redis.call('PEXPIRE', hash, life_ms)
 end

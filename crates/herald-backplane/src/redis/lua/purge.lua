@@ -7,5 +7,5 @@ local refused = late(now_ms(), ARGV[1])
 if refused then return refused end
 
 redis.call('DEL', KEYS[2], KEYS[4], KEYS[5])
-redis.call('HDEL', KEYS[1], 'e', 'l', 'r', 'f', 'n', 'b', 'o')
+redis.call('HDEL', KEYS[1], 'e', 'l', 'r', 'f', 'n', 'b', 'o', 'u')
 return 1

@@ -3,7 +3,7 @@
 --
 -- KEYS  1 state · 2 inbox · 3 sessions
 -- ARGV  1 deadline, ms of Redis' clock · 2 'start' or 'after' · 3 to 5 the cursor: epoch, position,
---       random part · 6 notices in a page · 7 bytes in a page · 8 age kept, ms · 9 life of the state, s
+--       random part · 6 notices in a page · 7 bytes in a page · 8 age kept, ms · 9 life of the state, ms
 --       10 epoch for a new state · 11 session id or '' · 12 session · 13 the mark it was let in at
 -- gives { now, epoch, tip, tip's random, floor, gap or '', start, start's random, more,
 --         { position, random, stored notice, … } }, or { now } for a user without state

@@ -46,13 +46,13 @@ local function keep_targets(key, kind, notice, sessions, told, now, life_ms, max
   for i = 1, #told[2], 2 do
     listens[told[2][i]] = told[1] ~= '' and '?' or (told[2][i + 1] > 0 and '1' or '0')
   end
-  local targets = { string.format('%.0f ', now) }
+  local targets = { string.format('%d ', now) }
   for i = 1, #sessions, 2 do
     local session = told_of(sessions[i + 1])
     targets[#targets + 1] = sessions[i] .. (listens[string.sub(session, 1, 16)] or '?')
       .. string.format('%04x', #session) .. session
   end
   redis.pcall('XADD', key, 'MAXLEN', '~', max_n, '*', 'n', notice, kind, table.concat(targets))
-  redis.pcall('XTRIM', key, 'MINID', '~', string.format('%.0f', now - life_ms))
+  redis.pcall('XTRIM', key, 'MINID', '~', string.format('%d', now - life_ms))
   redis.pcall('PEXPIRE', key, life_ms)
 end

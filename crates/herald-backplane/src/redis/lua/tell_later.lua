@@ -10,3 +10,8 @@ local function tell(gateways, _, message)
   end
   return { message, listeners }
 end
+
+-- The same for several letters, each with its `gateways` and its `message`, as `told`.
+local function tell_all(letters, channels)
+  for _, letter in ipairs(letters) do letter.told = tell(letter.gateways, channels, letter.message) end
+end

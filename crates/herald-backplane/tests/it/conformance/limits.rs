@@ -24,6 +24,25 @@ pub(crate) async fn count_removes_the_oldest(fixture: &Fixture) {
     }
 }
 
+/// Large inboxes may let a few more stand, so that those that are too many go together.
+pub(crate) async fn count_keeps_what_was_promised_and_little_more(fixture: &Fixture) {
+    const PROMISED: usize = 64;
+    let fixture = fixture.with_inbox(|inbox| inbox.notices = 64);
+    let notifier = fixture.notifier().await;
+    let alice = user("alice");
+    let mut sent = Vec::new();
+    for _ in 0..80 {
+        sent.extend(notifier.send(&alice, 1, 0).await);
+        let page = notifier.read(&alice, Since::Start, 100).await.unwrap();
+        let kept = page.notices.len();
+        assert!((PROMISED.min(sent.len())..=PROMISED + 1).contains(&kept), "{kept}");
+        let removed = sent.len() - kept;
+        assert!(places(&page) == sent[removed..], "the newest are kept");
+        let floor = removed.checked_sub(1).map_or(Position::ZERO, |last| sent[last].position);
+        assert_eq!(page.floor, floor);
+    }
+}
+
 pub(crate) async fn bytes_remove_the_oldest(fixture: &Fixture) {
     let size = stored_size(&numbered(0, 100)) as u64;
     let fixture = fixture.with_inbox(|inbox| inbox.bytes = 3 * size);

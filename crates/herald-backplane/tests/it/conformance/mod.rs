@@ -84,6 +84,7 @@ macro_rules! conformance {
                 a_session_of_a_lost_lease_does_not_stay;
             limits:
                 count_removes_the_oldest,
+                count_keeps_what_was_promised_and_little_more,
                 bytes_remove_the_oldest,
                 a_notice_over_the_limit_is_kept_alone,
                 age_removes_and_the_floor_remembers,
@@ -109,7 +110,7 @@ macro_rules! conformance {
                 a_report_is_heard_by_who_wants_it_alone,
                 a_report_that_nobody_hears_is_counted,
                 reports_come_in_the_order_they_were_made,
-                who_takes_no_reports_is_told_to_doubt,
+                who_misses_reports_is_told_to_doubt,
                 what_is_kept_is_found_by_the_notice,
                 targets_are_kept_with_what_names_them_and_who_listened,
                 nothing_is_kept_unless_acks_are_wanted,

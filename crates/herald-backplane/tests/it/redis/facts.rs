@@ -15,10 +15,10 @@ use redis::{Cmd, FromRedisValue, aio::MultiplexedConnection};
 use crate::support::{Fixture, PATIENCE, RedisServer, eventually, sent, session, user};
 
 /// Somebody else's connection to the same Redis.
-struct Operator(MultiplexedConnection);
+pub(super) struct Operator(MultiplexedConnection);
 
 impl Operator {
-    async fn of(fixture: &Fixture) -> Self {
+    pub(super) async fn of(fixture: &Fixture) -> Self {
         Self::at(&fixture.options.url).await
     }
 
@@ -28,7 +28,7 @@ impl Operator {
         Self(client.get_multiplexed_async_connection_with_config(&config).await.unwrap())
     }
 
-    async fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> T {
+    pub(super) async fn ask<T: FromRedisValue>(&mut self, words: &[&str]) -> T {
         let mut cmd = Cmd::new();
         for word in words {
             cmd.arg(*word);
@@ -37,7 +37,7 @@ impl Operator {
     }
 
     /// The keys of a user, by what they hold.
-    async fn key(&mut self, fixture: &Fixture, user: &UserId, part: &str) -> String {
+    pub(super) async fn key(&mut self, fixture: &Fixture, user: &UserId, part: &str) -> String {
         let all: Vec<String> =
             self.ask(&["KEYS", &format!("{}:*:{part}", fixture.options.key_prefix)]).await;
         assert_eq!(all.len(), 1, "{user} is alone and has one {part}");

@@ -3,6 +3,7 @@
 mod facts;
 mod failover;
 mod replicas;
+mod together;
 
 use crate::{conformance::conformance, support::Fixture};
 

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 use crate::support::PATIENCE;
 
 /// A key as `herald api-key` makes it, and its entry in the file.
-struct Made {
-    key: String,
+pub(crate) struct Made {
+    pub(crate) key: String,
     entry: Value,
 }
 
-fn make(name: &str, rpc: &str) -> Made {
+pub(crate) fn make(name: &str, rpc: &str) -> Made {
     let herald = Spawn::ours("herald").unwrap().program;
     let made = Command::new(herald).args(["api-key", name, "--rpc", rpc]).output().unwrap();
     let said = String::from_utf8(made.stdout).unwrap();
@@ -23,7 +23,8 @@ fn make(name: &str, rpc: &str) -> Made {
     Made { key: value("key").to_owned(), entry: serde_json::from_str(value("entry")).unwrap() }
 }
 
-fn file(keys: &[&Made]) -> String {
+/// The file that has these.
+pub(crate) fn file(keys: &[&Made]) -> String {
     let entries: Vec<_> = keys.iter().map(|made| &made.entry).collect();
     json!({ "keys": entries }).to_string()
 }

@@ -41,7 +41,7 @@ pub(super) fn sign(algorithm: Algorithm, kid: Option<&str>, claims: &Value) -> S
 }
 
 /// The public key as an issuer publishes it.
-pub(super) fn jwk(algorithm: Algorithm, kid: &str) -> Value {
+pub(crate) fn jwk(algorithm: Algorithm, kid: &str) -> Value {
     let mut jwk = Jwk::from_encoding_key(&key(algorithm), algorithm).unwrap();
     jwk.common.key_id = Some(kid.to_owned());
     serde_json::to_value(jwk).unwrap()

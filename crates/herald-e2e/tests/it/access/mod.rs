@@ -1,10 +1,10 @@
 //! Who may: clients with their tokens, callers with their keys.
 
-mod api_keys;
+pub(crate) mod api_keys;
 mod certificates;
 mod company;
 mod jwks;
-mod keys;
+pub(crate) mod keys;
 mod kicked;
 mod secrets;
 mod tls;

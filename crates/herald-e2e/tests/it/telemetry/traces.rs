@@ -1,6 +1,6 @@
 //! One trace from who sends a notice to the device that acknowledges it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use herald_e2e::{Sandbox, eventually};
 use herald_loadgen::{Outgoing, Session, http::HttpClient};
@@ -17,6 +17,15 @@ use crate::{
     probe::expect_notice,
     support::{PATIENCE, api},
 };
+
+/// The spans of a notice that is sent alone, to one session that does not acknowledge it.
+const ALONE: [&str; 5] = [
+    "herald.v1.NoticeService/SendNotice",
+    "send inbox",
+    "EVALSHA dispatch",
+    "deliver sessions",
+    "emit session",
+];
 
 /// A caller's trace, of which it records a span or not.
 struct Caller {
@@ -134,6 +143,10 @@ async fn a_notice_is_one_trace_from_its_sender_to_the_acknowledgement_and_ends_f
     // Who is not sampled leaves no span anywhere.
     let quiet = Caller::new(false);
     api.send_notice(quiet.request(notice("alice", "3"))).await.unwrap();
+    // A batch has one for the log.
+    let item = BatchSendNoticesItem { notice: Some(notice("carol", "1")), ..Default::default() };
+    let items = vec![item];
+    api.batch_send_notices(quiet.request(BatchSendNoticesRequest { items })).await.unwrap();
 
     // Of a batch each notice is delivered on its own, and found again when it is replayed.
     let batch = Caller::new(true);
@@ -158,6 +171,13 @@ async fn a_notice_is_one_trace_from_its_sender_to_the_acknowledgement_and_ends_f
     is_one_trace(&collector.trace(&grpc.trace), &grpc);
     is_one_trace(&collector.trace(&http.trace), &http);
     assert!(collector.trace(&quiet.trace).is_empty());
+    let traced = [&grpc.trace, &http.trace, &batch.trace, &wrong.trace];
+    // A replay is a trace of its own, and so is what it emits.
+    for name in ["create inbox"].iter().chain(&ALONE[..4]) {
+        let mut spans = collector.named(name);
+        spans.retain(|seen| traced.iter().all(|trace| seen.span.trace_id != trace[..]));
+        assert!(spans.is_empty(), "of a call that is not traced: {spans:?}");
+    }
     let wrong = collector.trace(&wrong.trace);
     let refused = one(&wrong, "herald.v1.NoticeService/SendNotice");
     assert_eq!(refused.attribute("rpc.response.status_code").unwrap(), "INVALID_ARGUMENT");
@@ -178,6 +198,32 @@ async fn a_notice_is_one_trace_from_its_sender_to_the_acknowledgement_and_ends_f
         }
     }
     std::fs::write(sandbox.directory().join("otlp.traces"), collector.text()).unwrap();
+}
+
+#[tokio::test]
+async fn calls_that_are_in_no_trace_begin_one_as_often_as_the_sampler_says() {
+    for (share, traced) in [("0", false), ("1", true)] {
+        let collector = Collector::start().await;
+        let mut sandbox = Sandbox::builder()
+            .env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url)
+            .env("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+            .env("OTEL_TRACES_SAMPLER_ARG", share)
+            .gateways(1)
+            .notifier()
+            .start()
+            .await
+            .unwrap();
+        let mut alice = Session::connect(sandbox.gateways[0].session("alice")).await.unwrap();
+        alice.ready(PATIENCE).await.unwrap();
+        api(sandbox.notifier()).send_notice(notice("alice", "1")).await.unwrap();
+        expect_notice(&mut alice, "1").await;
+        assert!(sandbox.notifiers[0].terminate().await.unwrap().success());
+        assert!(sandbox.gateways[0].terminate().await.unwrap().success());
+        let seen: Vec<_> = ALONE.iter().flat_map(|name| collector.named(name)).collect();
+        assert_eq!(seen.len(), if traced { ALONE.len() } else { 0 }, "{seen:?}");
+        let traces: BTreeSet<_> = seen.iter().map(|seen| &seen.span.trace_id).collect();
+        assert_eq!(traces.len(), usize::from(traced), "{seen:?}");
+    }
 }
 
 #[tokio::test]

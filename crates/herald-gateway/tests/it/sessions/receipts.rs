@@ -297,18 +297,20 @@ async fn an_acknowledgement_has_its_time() {
     let mut notifier = Notifier::of(&herald).await;
     let (mut client, _) = Client::connect(herald.address, "alice").await;
     let id = session(&herald).await;
+    let mut http = Http::connect(herald.admin).await;
+    let mut given_up = async || {
+        let body = http.get("/metrics").await.body;
+        let name = "herald_gateway_acks_total{outcome=\"timeout\"} ";
+        let line = body.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.parse::<u64>().unwrap()
+    };
+    let before = given_up().await;
     notifier.send(1, true, None, "1").await;
     let emitted = BTreeMap::from([(id, ReceiptState::Emitted)]);
     assert_eq!(notifier.roll_call(1).await, emitted);
     let late = client.event().await;
-    let mut http = Http::connect(herald.admin).await;
     let deadline = tokio::time::Instant::now() + SOON;
-    while !http
-        .get("/metrics")
-        .await
-        .body
-        .contains("herald_gateway_acks_total{outcome=\"timeout\"}")
-    {
+    while given_up().await == before {
         assert!(tokio::time::Instant::now() < deadline, "it is not given up");
     }
     client.acknowledge(&late, json!([])).await;

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use clap::value_parser;
 use herald_loadgen::{
-    Sender,
+    Sender, WaitFor,
     measure::{Dialect, Load, Plan, Population, Producer},
 };
 
@@ -54,6 +54,14 @@ pub(crate) struct MeasureArgs {
     #[arg(long, value_name = "BYTES", default_value_t = 200)]
     payload: usize,
 
+    /// Send volatile notices: kept nowhere
+    #[arg(long, conflicts_with = "wait")]
+    volatile: bool,
+
+    /// What each call waits for; clients acknowledge
+    #[arg(long, value_enum, default_value_t = Wait::Accepted)]
+    wait: Wait,
+
     /// Seconds to send before it is measured
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     pub(crate) warm_up: Duration,
@@ -101,6 +109,26 @@ pub(crate) struct MeasureArgs {
     pub(crate) share: Option<u32>,
 }
 
+/// What a call waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Wait {
+    Accepted,
+    Emitted,
+    AckedAny,
+    AckedAll,
+}
+
+impl Wait {
+    fn wire(self) -> Option<WaitFor> {
+        match self {
+            Self::Accepted => None,
+            Self::Emitted => Some(WaitFor::Emitted),
+            Self::AckedAny => Some(WaitFor::AckedAny),
+            Self::AckedAll => Some(WaitFor::AckedAll),
+        }
+    }
+}
+
 impl MeasureArgs {
     /// Which process of how many this is.
     fn share(&self) -> (u32, u32) {
@@ -142,7 +170,13 @@ impl MeasureArgs {
             Some(rate) => Load::Open { rate: part(rate, number, of).max(1) },
             None => Load::Closed { in_flight: part(self.in_flight, number, of).max(1) },
         };
-        Plan { load, batch: self.batch, payload: self.payload }
+        Plan {
+            load,
+            batch: self.batch,
+            payload: self.payload,
+            volatile: self.volatile,
+            wait: self.wait.wire().map(|what| (what, self.deadline)),
+        }
     }
 }
 

@@ -3,15 +3,18 @@
 pub(crate) mod args;
 mod share;
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use anyhow::{Context as _, bail};
-use herald_loadgen::measure::{Figures, Opened, Run, Summary, Swarm};
+use herald_loadgen::{
+    files,
+    measure::{Figures, Opened, Run, Summary, Swarm},
+    progress,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use self::args::MeasureArgs;
-use crate::load::show;
 
 /// A line of `--json`, and what a process with a share tells the one that started it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,6 +22,10 @@ use crate::load::show;
 enum Line {
     /// All connections are open.
     Connected { connections: u32, seconds: f64 },
+    /// The warm-up is over.
+    Measuring {},
+    /// What arrives from now on is not counted in `arrived`.
+    Measured {},
     /// A share's figures, whole.
     Figures(Box<Figures>),
     /// The end.
@@ -30,6 +37,7 @@ pub(crate) async fn run(args: &MeasureArgs) -> anyhow::Result<bool> {
     if args.clients < args.processes {
         bail!("there are fewer clients than processes");
     }
+    files::raise_limit();
     if args.share.is_some() {
         return share::run(args).await;
     }
@@ -52,7 +60,15 @@ async fn alone(args: &MeasureArgs) -> anyhow::Result<Option<Figures>> {
 
 async fn connect(args: &MeasureArgs) -> anyhow::Result<(Swarm, Opened)> {
     let mut swarm = Swarm::new(args.population());
-    let opened = swarm.grow(args.clients().1).await.context("cannot open a connection")?;
+    let (open, clients) = (swarm.opened(), args.clients().1);
+    let growing = swarm.grow(clients);
+    let opened = if args.json || args.share.is_some() {
+        growing.await
+    } else {
+        let position = || u64::from(open.load(Ordering::Relaxed));
+        progress::during("connecting", clients.into(), position, growing).await
+    };
+    let opened = opened.context("cannot open a connection")?;
     Ok((swarm, opened))
 }
 
@@ -75,21 +91,25 @@ async fn work(args: &MeasureArgs, swarm: &Swarm) -> anyhow::Result<Option<Figure
     let mut run = Run::start(swarm, args.producer(), args.plan());
     wait(args, "warming up", args.warm_up).await;
     run.begin();
+    milestone(args, &Line::Measuring {})?;
     wait(args, "measuring", args.duration).await;
     run.end();
+    milestone(args, &Line::Measured {})?;
     Ok(Some(run.settle(args.settle).await))
 }
 
-/// Waits, with a line of progress each second where somebody looks.
-async fn wait(args: &MeasureArgs, what: &str, time: Duration) {
-    let step = Duration::from_secs(1);
-    let mut left = time;
-    while left > step && !args.json && args.share.is_none() {
-        show(&format!("{what}, {:.0} s left", left.as_secs_f64()));
-        sleep(step).await;
-        left -= step;
+/// Says how far it is to whoever reads lines, once for all processes.
+fn milestone(args: &MeasureArgs, line: &Line) -> anyhow::Result<()> {
+    if args.json && args.share.is_none() { print(line) } else { Ok(()) }
+}
+
+/// Waits, with a bar where somebody looks.
+async fn wait(args: &MeasureArgs, what: &'static str, time: Duration) {
+    if args.json || args.share.is_some() {
+        sleep(time).await;
+    } else {
+        progress::wait(what, time).await;
     }
-    sleep(left).await;
 }
 
 fn print(line: &Line) -> anyhow::Result<()> {

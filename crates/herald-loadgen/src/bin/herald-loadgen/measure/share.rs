@@ -11,7 +11,7 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use super::{Line, MeasureArgs, connect, connected, print, work};
+use super::{Line, MeasureArgs, connect, connected, milestone, print, wait, work};
 
 /// One with a share: connects, says so, waits for a line, works, tells its figures.
 pub(super) async fn run(args: &MeasureArgs) -> anyhow::Result<bool> {
@@ -70,6 +70,12 @@ pub(super) async fn lead(args: &MeasureArgs) -> anyhow::Result<Option<Figures>> 
     connected(args, all)?;
     for share in &mut shares {
         share.stdin.write_all(b"go\n").await?;
+    }
+    if args.idle.is_none() {
+        wait(args, "warming up", args.warm_up).await;
+        milestone(args, &Line::Measuring {})?;
+        wait(args, "measuring", args.duration).await;
+        milestone(args, &Line::Measured {})?;
     }
     let mut sum: Option<Figures> = None;
     for share in &mut shares {

@@ -1,0 +1,89 @@
+//! Notices that are sent at the same time travel together, and fare each on its own.
+
+use futures_util::future::join_all;
+use herald_backplane::{BackplaneError, Key, Since, Terms};
+use herald_core::IdempotencyKey;
+
+use super::facts::Operator;
+use crate::support::{Fixture, RedisServer, sent, session, user};
+
+const USERS: usize = 200;
+
+fn keyed() -> Terms {
+    let key = Key { caller: String::new(), key: IdempotencyKey::new("k").unwrap() };
+    Terms { key: Some(key), ..Terms::default() }
+}
+
+/// Calls of scripts that this Redis has had.
+async fn scripts(operator: &mut Operator) -> u64 {
+    let info: String = operator.ask(&["INFO", "commandstats"]).await;
+    let line = info.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+    line.and_then(|line| line.split(',').next()).map_or(0, |calls| calls.parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_sent_at_once_takes_few_calls_and_arrives_in_order() {
+    let server = RedisServer::alone();
+    let fixture = Fixture::on(&server);
+    let notifier = fixture.notifier().await;
+    let mut gateways = [fixture.gateway("gw:1").await, fixture.gateway("gw:2").await];
+    let users: Vec<_> = (0..USERS).map(|nth| user(format!("user-{nth}"))).collect();
+    for user in &users {
+        for (nth, gateway) in gateways.iter().enumerate() {
+            let session = session(nth as u64);
+            gateway.port.connect(user, &session, Since::Start).await.unwrap();
+        }
+    }
+    let mut operator = Operator::of(&fixture).await;
+    let before = scripts(&mut operator).await;
+    let notices = [sent("1"), sent("2")];
+    let mut places = Vec::new();
+    for notice in &notices {
+        let all = users.iter().map(async |user| {
+            let dispatched = notifier.dispatch(user, notice).await.unwrap();
+            assert!(dispatched.targets.len() == 2 && dispatched.targets.iter().all(|to| to.heard));
+            dispatched.place
+        });
+        places.push(join_all(all).await);
+    }
+    let calls = scripts(&mut operator).await - before;
+    assert!(calls < USERS as u64, "{calls} calls for {} notices", 2 * USERS);
+    for gateway in &mut gateways {
+        let announced = gateway.events.notices(2 * USERS).await;
+        for (nth, user) in users.iter().enumerate() {
+            let of_user = announced.iter().filter(|announced| announced.user == *user);
+            let of_user: Vec<_> =
+                of_user.map(|announced| (announced.place, announced.notice.clone())).collect();
+            let expected = [0, 1].map(|sent| (places[sent][nth], Some(notices[sent].clone())));
+            assert_eq!(of_user, expected);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_of_one_touches_no_other() {
+    let server = RedisServer::alone();
+    let fixture = Fixture::on(&server);
+    let notifier = fixture.notifier().await;
+    let users: Vec<_> = (0..USERS).map(|nth| user(format!("user-{nth}"))).collect();
+    // The first one's inbox is somebody else's key, the second one's idempotency key is used.
+    let mut operator = Operator::of(&fixture).await;
+    notifier.dispatch(&users[0], &sent("0")).await.unwrap();
+    let inbox = operator.key(&fixture, &users[0], "inbox").await;
+    operator.ask::<()>(&["SET", &inbox, "mine"]).await;
+    notifier.dispatch_with(&users[1], &sent("0"), &keyed()).await.unwrap();
+    let terms = keyed();
+    let notice = sent("1");
+    let all = users.iter().map(|user| notifier.dispatch_with(user, &notice, &terms));
+    let mut outcomes = join_all(all).await.into_iter();
+    let foreign = outcomes.next().unwrap().unwrap_err();
+    assert!(matches!(foreign, BackplaneError::Unusable(_)), "{foreign}");
+    assert!(foreign.to_string().contains("WRONGTYPE"), "{foreign}");
+    let used = outcomes.next().unwrap().unwrap_err();
+    assert!(matches!(used, BackplaneError::KeyUsed), "{used}");
+    for (outcome, user) in outcomes.zip(&users[2..]) {
+        let place = outcome.unwrap().place;
+        let page = notifier.read(user, Since::Start, 10).await.unwrap();
+        assert_eq!(page.tip, place);
+    }
+}
