@@ -133,7 +133,9 @@ for service in gateway-1 notifier; do
     ! docker exec "$id" sh -c ': >/tmp/x || : >/x' 2>/dev/null || die "$service can write to its file system"
 done
 docker run --rm --read-only --network none herald:test --version
-docker run --rm --read-only --network none herald:test api-key check --rpc SendNotice | grep -q '^key ' || die "herald api-key does not work"
+# Not through a pipe to `grep -q`, which closes it at the first match: what is written after that would fail.
+made=$(docker run --rm --read-only --network none herald:test api-key check --rpc SendNotice)
+grep -q '^key ' <<<"$made" || die "herald api-key made no key"
 
 one=$(container gateway-1) two=$(container gateway-2)
 back() { echo "docker start $1 && until docker exec $1 herald-gateway healthcheck; do sleep 0.1; done"; }
