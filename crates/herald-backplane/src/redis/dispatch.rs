@@ -1,6 +1,12 @@
 //! Accepting notices: one script, one round trip.
 
-use std::iter;
+use std::{
+    iter,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, future::join_all};
@@ -47,6 +53,7 @@ pub(super) struct Order {
     key: String,
     digest: String,
     keeps_receipts: bool,
+    claimed: AtomicBool,
 }
 
 impl Order {
@@ -83,7 +90,14 @@ impl Order {
             key,
             digest,
             keeps_receipts,
+            claimed: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the caller is the first to claim it: who is about to send it, or who gives it up and
+    /// thereby knows that it never will be.
+    pub(super) fn claim(&self) -> bool {
+        !self.claimed.swap(true, Ordering::AcqRel)
     }
 
     /// Bytes that it makes a call larger by, about.
@@ -157,7 +171,7 @@ fn refused(why: &Value) -> RedisResult<Value> {
 
 impl Inner {
     /// What the script gives of a notice.
-    async fn accept(&self, order: Box<Order>) -> Result<Value, BackplaneError> {
+    async fn accept(&self, order: Arc<Order>) -> Result<Value, BackplaneError> {
         if let Some(dispatcher) = &self.dispatcher {
             return Ok(dispatcher.accept(order, self.servers.until()).await?);
         }
@@ -180,7 +194,7 @@ impl Redis {
     ) -> Result<Dispatched, BackplaneError> {
         let Inner { keys, options, .. } = &*self.inner;
         // On the heap, since it is handed on several times, and stands in each future on its way.
-        let order = Box::new(Order::new(keys, options.inline_bytes, user, notice, terms));
+        let order = Arc::new(Order::new(keys, options.inline_bytes, user, notice, terms));
         let keeps_receipts = order.keeps_receipts;
         let answer = self.inner.accept(order).instrument(trace::script("dispatch")).await?;
         let mut accepted = Accepted::read(answer)?;

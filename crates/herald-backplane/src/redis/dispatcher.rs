@@ -8,7 +8,10 @@
 //! Only where one server has all keys and publishes by itself. On a cluster notices are in as many
 //! slots as there are users; and what waits for replicas has a connection to itself.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use redis::Value;
@@ -36,6 +39,10 @@ const TOGETHER_BYTES: usize = 256 << 10;
 /// Notices that may wait to be taken. Their callers wait beyond that, within their deadline.
 const QUEUE: usize = 4_096;
 
+/// What has less time left is not sent any more: the answer would come too late, and it is better told
+/// that nothing happened than that nobody knows.
+const LEAST: Duration = Duration::from_millis(10);
+
 /// A way to the server on which notices travel together. Dropping it ends its task.
 #[derive(Debug)]
 pub(super) struct Dispatcher {
@@ -45,7 +52,7 @@ pub(super) struct Dispatcher {
 /// A notice that waits to be taken.
 #[derive(Debug)]
 struct Waiting {
-    order: Box<Order>,
+    order: Arc<Order>,
     until: Instant,
     answer: oneshot::Sender<Result<Value, Failed>>,
 }
@@ -58,20 +65,22 @@ impl Dispatcher {
     }
 
     /// What the script gives of a notice, until then.
-    pub(super) async fn accept(&self, order: Box<Order>, until: Instant) -> Result<Value, Failed> {
+    pub(super) async fn accept(&self, order: Arc<Order>, until: Instant) -> Result<Value, Failed> {
         let (answer, answered) = oneshot::channel();
-        let accepted = async {
-            let ended = || Failed::Away("the backplane has ended".into());
-            let waiting = Waiting { order, until, answer };
-            self.queue.send(waiting).await.map_err(|_| ended())?;
-            // Given up before it was taken, or with the backplane while it was under way.
-            answered.await.map_err(|_| Failed::Late("it was given up".into()))?
+        let waiting = Waiting { order: Arc::clone(&order), until, answer };
+        let answer = async {
+            self.queue.send(waiting).await.ok()?;
+            answered.await.ok()
         };
-        match timeout_at(until.into(), accepted).await {
-            Ok(answer) => answer,
-            // The call that it was in tells what is wrong with the server; this one may be in none.
-            Err(_) => Err(Failed::Late("Redis did not answer in time".into())),
+        if let Ok(Some(answer)) = timeout_at(until.into(), answer).await {
+            return answer;
         }
+        Err(if order.claim() {
+            Failed::Away("the notice could not be sent to Redis in time".into())
+        } else {
+            // The call that it was in tells what is wrong with the server.
+            Failed::Late("Redis did not answer in time".into())
+        })
     }
 }
 
@@ -95,11 +104,13 @@ async fn run(mut waiting: mpsc::Receiver<Waiting>, lanes: Arc<Lanes>, calls: Arc
     while under_way.next().await.is_some() {}
 }
 
-/// Those that wait now, as far as one call takes them, but for those that nobody waits for any more.
+/// Those that wait now, as far as one call takes them, but for those that nobody waits for any more, or
+/// will in a moment.
 fn together(first: Waiting, waiting: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting> {
     let (mut batch, mut bytes, mut next) = (Vec::new(), 0, Some(first));
+    let in_time = Instant::now() + LEAST;
     while let Some(one) = next {
-        if !one.answer.is_closed() {
+        if !one.answer.is_closed() && one.until > in_time && one.order.claim() {
             bytes += one.order.size();
             batch.push(one);
         }

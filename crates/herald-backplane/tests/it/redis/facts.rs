@@ -52,8 +52,7 @@ async fn a_call_that_was_given_up_is_not_carried_out_later() {
         Fixture::on(&server).with(|options| options.call_deadline = Duration::from_millis(300));
     let notifier = fixture.notifier().await;
     let alice = user("alice");
-    let info: redis::InfoDict = Operator::of(&fixture).await.ask(&["INFO", "server"]).await;
-    let pid: u32 = info.get("process_id").unwrap();
+    let pid = process_of(&fixture).await;
     let before = notifier.dispatch(&alice, &sent("1")).await.unwrap();
     signal("STOP", pid);
     let error = notifier.dispatch(&alice, &sent("2")).await.unwrap_err();
@@ -68,7 +67,13 @@ async fn a_call_that_was_given_up_is_not_carried_out_later() {
     assert_eq!(kept, [before.place, after.place]);
 }
 
-fn signal(signal: &str, pid: u32) {
+/// The process of this Redis.
+pub(super) async fn process_of(fixture: &Fixture) -> u32 {
+    let info: redis::InfoDict = Operator::of(fixture).await.ask(&["INFO", "server"]).await;
+    info.get("process_id").unwrap()
+}
+
+pub(super) fn signal(signal: &str, pid: u32) {
     let sent =
         std::process::Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
     assert!(sent.unwrap().success());

@@ -1,11 +1,13 @@
 //! Notices that are sent at the same time travel together, and fare each on its own.
 
+use std::{collections::HashSet, time::Duration};
+
 use futures_util::future::join_all;
 use herald_backplane::{BackplaneError, Key, Since, Terms};
 use herald_core::IdempotencyKey;
 
-use super::facts::Operator;
-use crate::support::{Fixture, RedisServer, sent, session, user};
+use super::facts::{Operator, process_of, signal};
+use crate::support::{Fixture, PATIENCE, RedisServer, eventually, sent, session, user};
 
 const USERS: usize = 200;
 
@@ -85,5 +87,44 @@ async fn what_is_refused_of_one_touches_no_other() {
         let place = outcome.unwrap().place;
         let page = notifier.read(user, Since::Start, 10).await.unwrap();
         assert_eq!(page.tip, place);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_never_sent_to_a_frozen_redis_is_told_apart_from_what_may_have_been() {
+    // More than the queue holds, and no inbox gets more than it keeps.
+    const NOTICES: usize = 6_000;
+    let server = RedisServer::alone();
+    let fixture =
+        Fixture::on(&server).with(|options| options.call_deadline = Duration::from_secs(1));
+    let notifier = fixture.notifier().await;
+    let users: Vec<_> = (0..USERS).map(|nth| user(format!("user-{nth}"))).collect();
+    notifier.dispatch(&users[0], &sent("-1")).await.unwrap();
+    let pid = process_of(&fixture).await;
+    signal("STOP", pid);
+    let all = (0..NOTICES).map(async |nth| {
+        notifier.dispatch(&users[nth % USERS], &sent(nth.to_string())).await.unwrap_err()
+    });
+    let outcomes = join_all(all).await;
+    signal("CONT", pid);
+    let mut refused = HashSet::new();
+    for (nth, error) in outcomes.iter().enumerate() {
+        match error {
+            BackplaneError::Unavailable(_) => assert!(refused.insert(nth.to_string())),
+            BackplaneError::Unknown(_) => {}
+            other => panic!("{other}"),
+        }
+    }
+    assert!(refused.len() > NOTICES / 2, "only {} were known not to be sent", refused.len());
+    assert!(refused.len() < NOTICES, "the first one was sent");
+    for user in &users {
+        let page = eventually("Redis is back", PATIENCE, async || {
+            notifier.read(user, Since::Start, 100).await.ok()
+        })
+        .await;
+        for kept in page.notices {
+            let number = std::str::from_utf8(kept.notice.payload.bytes()).unwrap();
+            assert!(!refused.contains(number), "{number} was refused, and is there");
+        }
     }
 }
