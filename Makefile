@@ -65,7 +65,7 @@ deny: ## check the licences, sources and versions of all dependencies
 	@scripts/deny.sh
 
 # Timings decide nothing here: it fails only if it cannot run. BENCH=quick takes some 5 minutes, standard
-# about 12 and has all that the goals speak of; everything takes about 80.
+# about 20 and has all that the goals speak of; everything takes about 80.
 bench: ## measure Herald beside other systems, into docs/benchmarks.md (BENCH=quick|standard is shorter)
 	@scripts/setup.sh bench
 	@cargo build --release --locked --bins -p herald-gateway -p herald-notifier -p herald-cli -p herald-loadgen -p herald-bench

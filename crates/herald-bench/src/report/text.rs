@@ -38,7 +38,7 @@ pub(super) const COMMANDS: &str = "
 
 ```sh
 make bench                  # everything of every system in five rounds: about 80 minutes
-make bench BENCH=standard   # what the goals speak of: about 12 minutes
+make bench BENCH=standard   # what the goals speak of: about 20 minutes
 make bench BENCH=quick      # a look: some 5 minutes
 make overhead               # what telemetry costs, into target/overhead.md: about 5 minutes
 ```
