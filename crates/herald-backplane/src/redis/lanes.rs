@@ -58,7 +58,7 @@ pub(super) struct Attempt<'a> {
 /// Why a call has no answer.
 #[derive(Debug, Clone)]
 pub(super) enum Failed {
-    /// It was not sent: there is no connection, or none that is free.
+    /// It was not sent: there is no connection, none that is free, or no time left.
     Away(String),
     /// There is no answer in time.
     Late(String),
