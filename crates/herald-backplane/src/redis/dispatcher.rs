@@ -135,29 +135,21 @@ async fn send(lanes: &Lanes, calls: &Calls, batch: Vec<Waiting>) {
         })
         .await;
     let figures = &calls.script.figures;
-    match call {
-        Ok(value) => {
-            figures.ended(began, &Ok(()));
-            let mut each = answers(value).into_iter();
-            for one in batch {
-                let answer = match each.next() {
-                    Some(Ok(answer)) => Ok(answer),
-                    Some(Err(error)) => {
-                        let failed = Failed::Redis(error);
-                        figures.failed(&failed.clone().into());
-                        Err(failed)
-                    }
-                    None => Err(Failed::Late("the script did not answer for every notice".into())),
-                };
-                // Who gave up meanwhile does not know what became of it, and has said so.
-                let _ = one.answer.send(answer);
-            }
+    // What failed is counted of each notice.
+    figures.ended(began, &Ok(()));
+    let mut each = call.map(|value| answers(value).into_iter());
+    for one in batch {
+        let answer = match &mut each {
+            Ok(each) => match each.next() {
+                Some(answer) => answer.map_err(Failed::Redis),
+                None => Err(Failed::Late("the script did not answer for every notice".into())),
+            },
+            Err(failed) => Err(failed.clone()),
+        };
+        if let Err(failed) = &answer {
+            figures.failed(&failed.clone().into());
         }
-        Err(failed) => {
-            figures.ended(began, &Err::<(), _>(failed.clone().into()));
-            for one in batch {
-                let _ = one.answer.send(Err(failed.clone()));
-            }
-        }
+        // Who gave up meanwhile does not know what became of it, and has said so.
+        let _ = one.answer.send(answer);
     }
 }

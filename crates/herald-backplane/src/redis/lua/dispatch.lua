@@ -14,7 +14,7 @@
 --       8 idempotency key with its caller, or '' · 9 digest of what it stands for
 --       10 '1' if receipts are to be kept
 -- gives of each notice a text that accepted.rs reads, or { why it was refused }; an error instead if
---       no notice was accepted and there is one only, or Redis failed
+--       all were refused for the same
 
 local COMMON, EACH = 9, 10
 
@@ -108,24 +108,22 @@ local function accept(k, a)
   return letter(k, a, 't', position, random, s.e, 0, sessions, message)
 end
 
-local answers, letters, failure, k = {}, {}, nil, 1
+local answers, letters, alike, k = {}, {}, true, 1
 for a = COMMON + 1, #ARGV, EACH do
   local worked, outcome = pcall(accept, k, a)
-  if not worked then
-    -- Before Redis 7 it is the text alone.
-    failure = type(outcome) == 'table' and outcome.err or tostring(outcome)
-    answers[#answers + 1] = { failure }
-  elseif outcome.err then
-    answers[#answers + 1] = { outcome.err }
+  -- What Redis raises is the text alone before Redis 7.
+  local refusal = type(outcome) == 'table' and outcome.err or not worked and tostring(outcome)
+  if refusal then
+    answers[#answers + 1] = { refusal }
+    alike = alike and answers[1][1] == refusal
   else
     letters[#letters + 1] = outcome
     answers[#answers + 1] = outcome
   end
   k = k + (ARGV[a + 9] == '1' and 5 or 4)
 end
-if #letters == 0 and (failure or #answers == 1) then
-  return redis.error_reply(failure or answers[1][1])
-end
+-- As the answer of the call, what every notice is refused for is seen by who keeps the connection too.
+if #letters == 0 and alike then return redis.error_reply(answers[1][1]) end
 
 tell_all(letters, channels)
 for i, letter in ipairs(answers) do

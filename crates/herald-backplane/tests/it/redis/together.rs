@@ -62,7 +62,8 @@ async fn what_is_sent_at_once_takes_few_calls_and_arrives_in_order() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// On one thread: what is handed in together is in the queue before anything is taken from it.
+#[tokio::test]
 async fn what_is_refused_of_one_touches_no_other() {
     let server = RedisServer::alone();
     let fixture = Fixture::on(&server);
@@ -76,17 +77,30 @@ async fn what_is_refused_of_one_touches_no_other() {
     notifier.dispatch_with(&users[1], &sent("0"), &keyed()).await.unwrap();
     let terms = keyed();
     let notice = sent("1");
-    let all = users.iter().map(|user| notifier.dispatch_with(user, &notice, &terms));
-    let mut outcomes = join_all(all).await.into_iter();
-    let foreign = outcomes.next().unwrap().unwrap_err();
-    assert!(matches!(foreign, BackplaneError::Unusable(_)), "{foreign}");
-    assert!(foreign.to_string().contains("WRONGTYPE"), "{foreign}");
-    let used = outcomes.next().unwrap().unwrap_err();
-    assert!(matches!(used, BackplaneError::KeyUsed), "{used}");
-    for (outcome, user) in outcomes.zip(&users[2..]) {
-        let place = outcome.unwrap().place;
-        let page = notifier.read(user, Since::Start, 10).await.unwrap();
-        assert_eq!(page.tip, place);
+    // With none that is taken, with one, in either order, and with more than one call holds.
+    let alone = [vec![&users[0], &users[1]], vec![&users[1], &users[0]]];
+    let all = [users[..3].iter().collect(), users.iter().collect()];
+    for sent_to in alone.into_iter().chain(all) {
+        let calls = scripts(&mut operator).await;
+        let outcomes =
+            join_all(sent_to.iter().map(|user| notifier.dispatch_with(user, &notice, &terms)));
+        let outcomes = outcomes.await;
+        let calls = scripts(&mut operator).await - calls;
+        assert!(calls <= 1 + USERS as u64 / 32, "{calls} calls for {} notices", sent_to.len());
+        for (user, outcome) in sent_to.into_iter().zip(outcomes) {
+            if *user == users[0] {
+                let foreign = outcome.unwrap_err();
+                assert!(matches!(foreign, BackplaneError::Unusable(_)), "{foreign}");
+                assert!(foreign.to_string().contains("WRONGTYPE"), "{foreign}");
+            } else if *user == users[1] {
+                let used = outcome.unwrap_err();
+                assert!(matches!(used, BackplaneError::KeyUsed), "{used}");
+            } else {
+                let place = outcome.unwrap().place;
+                let page = notifier.read(user, Since::Start, 10).await.unwrap();
+                assert_eq!(page.tip, place);
+            }
+        }
     }
 }
 
