@@ -5,6 +5,8 @@
 
 mod hand_over;
 pub(crate) mod ledger;
+mod reading;
+mod token;
 
 use std::{
     collections::VecDeque,
@@ -13,20 +15,19 @@ use std::{
 };
 
 use herald_backplane::{
-    Announced, Clock, EndReason, Finding, InboxNotice, Mark, Page, Receipt, SessionPlace, Since,
+    Announced, EndReason, Finding, InboxNotice, Mark, Receipt, SessionPlace, Since,
 };
-use herald_core::{Cursor, Device, GapReason, SessionId, SessionRecord, UserId};
+use herald_core::{Cursor, Device, SessionId, SessionRecord, UserId};
 use socketioxide::{extract::SocketRef, socket::Sid};
 
-use self::ledger::Ledger;
+pub(crate) use self::reading::Progress;
+use self::{ledger::Ledger, token::Token};
 use crate::{
     auth::Identity,
-    broadcast,
-    delivery::{Delivery, Doubt, Gap, Next, Verdict},
+    delivery::{Delivery, Doubt, Gap, Verdict},
     edge::{CloseReason, Connecting, Transport},
     emit::{self, Outcome, Packet, VolatilePacket},
     end_cause::EndCause,
-    expiry::now_ms,
     figures::{self, Figures},
     receipts::Receipts,
 };
@@ -62,17 +63,6 @@ pub(crate) struct Session {
     began_ms: u64,
     flow: Mutex<Flow>,
     token: Mutex<Token>,
-}
-
-/// What is known of the token that the session stands on.
-#[derive(Debug)]
-struct Token {
-    /// When it ends, in milliseconds since 1970.
-    ends_at_ms: Option<u64>,
-    /// The client was told that it will.
-    told: bool,
-    /// Another one is being looked at.
-    renewing: bool,
 }
 
 #[derive(Debug)]
@@ -130,31 +120,6 @@ pub(crate) struct Heard {
     pub(crate) receipt: Option<Receipt>,
 }
 
-/// What is to be asked of the backplane.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Request {
-    /// Register and read in one step, or only read.
-    pub(crate) register: bool,
-    /// From where.
-    pub(crate) since: Since,
-}
-
-/// How far the emission of a page came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// There is more of it; let others run in between.
-    More,
-    /// The socket's queue is full: come back later. `some` if it took anything before.
-    Full {
-        /// Whether anything was taken.
-        some: bool,
-    },
-    /// All of it was emitted, and this follows.
-    Done(Next),
-    /// The session has ended.
-    Gone,
-}
-
 impl Session {
     /// A session that is new here and will be registered by the catch-up that its maker starts.
     pub(crate) fn new(
@@ -167,6 +132,7 @@ impl Session {
     ) -> Self {
         let Admitted { identity, since, resumed, malformed, mark, .. } = admitted;
         Self {
+            token: Mutex::new(Token::of(&identity)),
             user: identity.user,
             record,
             mark,
@@ -188,11 +154,6 @@ impl Session {
                 closed: None,
                 gone: false,
                 ledger: Ledger::default(),
-            }),
-            token: Mutex::new(Token {
-                ends_at_ms: identity.ends_at_ms,
-                told: false,
-                renewing: false,
             }),
         }
     }
@@ -273,42 +234,6 @@ impl Session {
         let found = self.socket.local().get_socket(self.socket.id);
         found.is_some_and(|found| found.extensions.get() == Some(self.id()))
             && self.socket.connected()
-    }
-
-    /// How long the session's token is good for; `None` if it does not end.
-    pub(crate) fn token_left(&self) -> Option<Duration> {
-        let ends = self.token().ends_at_ms?;
-        Some(Duration::from_millis(ends.saturating_sub(now_ms())))
-    }
-
-    /// Tells the client, once for a token, that it ends. `Full`: not yet, for another reason too.
-    pub(crate) fn tell_expiring(&self, left: Duration) -> Outcome {
-        if self.token().told {
-            return Outcome::Taken;
-        }
-        let flow = self.lock();
-        if matches!(flow.stage, Stage::New { .. }) || !flow.waiting.is_empty() {
-            return Outcome::Full;
-        }
-        let outcome = emit::token_expiring(&self.socket, left);
-        self.token().told |= outcome == Outcome::Taken;
-        outcome
-    }
-
-    /// Whether a new token may be looked at now: one at a time. It ends with
-    /// [`renewed`](Self::renewed).
-    pub(crate) fn begin_renewal(&self) -> bool {
-        !std::mem::replace(&mut self.token().renewing, true)
-    }
-
-    /// A token was looked at; if it is the user's, the session stands on it from now on.
-    pub(crate) fn renewed(&self, identity: Option<&Identity>) {
-        let mut token = self.token();
-        token.renewing = false;
-        if let Some(identity) = identity {
-            token.ends_at_ms = identity.ends_at_ms;
-            token.told = false;
-        }
     }
 
     /// An announcement has come in.
@@ -424,155 +349,6 @@ impl Session {
         flow.start_catching_up(doubt)
     }
 
-    /// What to ask of the backplane now; `None` once the session has ended. It counts as asked.
-    pub(crate) fn begin(&self) -> Option<Request> {
-        let mut flow = self.lock();
-        if flow.gone {
-            return None;
-        }
-        let register = std::mem::take(&mut flow.register);
-        flow.attempted |= register;
-        Some(Request { register, since: flow.delivery.begin_read() })
-    }
-
-    /// What was asked for was not answered, or with an error.
-    pub(crate) fn failed(&self, request: Request) {
-        self.lock().register |= request.register;
-    }
-
-    /// A page has come. The client is told first where it begins and what it missed.
-    pub(crate) fn accept(
-        self: &Arc<Self>,
-        page: &Page,
-        clock: &Clock,
-        figures: &Figures,
-    ) -> Outcome {
-        let mut flow = self.lock();
-        let mut gap = flow.delivery.accept(page);
-        if let Stage::New { malformed } = flow.stage {
-            let start = flow.delivery.cursor();
-            flow.began = Some(start);
-            flow.stage = Stage::Replaying;
-            flow.connecting = None;
-            flow.waiting.push_back(Waiting::Ready(start));
-            figures::connects(self.record.namespace.as_str()).increment(1);
-            if malformed {
-                gap = Some(Gap { reason: GapReason::Malformed, after: None, floor: start });
-            }
-        }
-        if let Some(gap) = gap {
-            figures::gaps(gap.reason).increment(1);
-            flow.waiting.push_back(Waiting::Gap(gap));
-        }
-        self.flush_locked(&mut flow, clock, figures)
-    }
-
-    /// Hands over what the socket refused before; a notice only if it has not expired meanwhile.
-    pub(crate) fn flush(self: &Arc<Self>, clock: &Clock, figures: &Figures) -> Outcome {
-        self.flush_locked(&mut self.lock(), clock, figures)
-    }
-
-    fn flush_locked(
-        self: &Arc<Self>,
-        flow: &mut Flow,
-        clock: &Clock,
-        figures: &Figures,
-    ) -> Outcome {
-        while let Some(waiting) = flow.waiting.pop_front() {
-            let outcome = match &waiting {
-                Waiting::Ready(cursor) => emit::ready(&self.socket, &self.user, self.id(), *cursor),
-                Waiting::Gap(gap) => emit::gap(&self.socket, &self.user, gap),
-                // The place moves over it, as over what the inbox leaves out.
-                Waiting::Notice(notice) if clock.is_past(notice.expires_at_ms) => Outcome::Taken,
-                Waiting::Notice(notice) => self.emit_read(notice, flow, figures),
-            };
-            match outcome {
-                Outcome::Taken | Outcome::Unreadable => {
-                    match waiting {
-                        Waiting::Notice(notice) => flow.delivery.emitted(notice.place),
-                        // From here on it gets broadcasts.
-                        Waiting::Ready(_) => broadcast::join(&self.socket, self.id()),
-                        Waiting::Gap(_) => {}
-                    }
-                }
-                Outcome::Full => {
-                    flow.waiting.push_front(waiting);
-                    flow.lags(figures);
-                    return Outcome::Full;
-                }
-                Outcome::Gone => return Outcome::Gone,
-            }
-        }
-        // Most sessions wait for nothing ever again: half a kilobyte each.
-        flow.waiting.shrink_to_fit();
-        Outcome::Taken
-    }
-
-    /// Emits at most `most` notices of an accepted page, of which `done` were looked at before.
-    pub(crate) fn emit_page(
-        self: &Arc<Self>,
-        page: &Page,
-        done: &mut usize,
-        most: usize,
-        figures: &Figures,
-    ) -> Progress {
-        let mut flow = self.lock();
-        if flow.gone {
-            return Progress::Gone;
-        }
-        let from = *done;
-        for notice in page.notices.iter().skip(from).take(most) {
-            if flow.delivery.wants(notice.place) {
-                match self.emit_read(notice, &mut flow, figures) {
-                    Outcome::Taken | Outcome::Unreadable => flow.delivery.emitted(notice.place),
-                    Outcome::Full => {
-                        // Only this one is kept, to see when there is room again: whole pages of
-                        // many slow sockets would be much memory. The inbox has the rest.
-                        flow.waiting.push_back(Waiting::Notice(notice.clone()));
-                        flow.delivery.refused();
-                        flow.lags(figures);
-                        return Progress::Full { some: *done > from };
-                    }
-                    Outcome::Gone => return Progress::Gone,
-                }
-            }
-            *done += 1;
-        }
-        if *done < page.notices.len() {
-            return Progress::More;
-        }
-        let next = flow.delivery.finish(page);
-        if next == Next::Live {
-            flow.stage = Stage::Settled;
-            flow.catching_up = false;
-            flow.keeps_up(figures);
-        }
-        Progress::Done(next)
-    }
-
-    fn emit_read(
-        self: &Arc<Self>,
-        notice: &InboxNotice,
-        flow: &mut Flow,
-        figures: &Figures,
-    ) -> Outcome {
-        let replayed = flow.stage != Stage::Settled;
-        let packet = Packet::new(&notice.notice, notice.place);
-        let outcome = self.hand_over_read(flow, &packet, notice, replayed);
-        match outcome {
-            Outcome::Taken if replayed => figures.replayed.increment(1),
-            Outcome::Taken => {
-                figures.repaired.increment(1);
-                if let Some(age) = figures::age(notice.place.position.ms, self.receipts.now_ms()) {
-                    figures.repaired_seconds.record(age);
-                }
-            }
-            Outcome::Unreadable => drop_unreadable(&packet, figures),
-            Outcome::Full | Outcome::Gone => {}
-        }
-        outcome
-    }
-
     /// Whether nothing was emitted yet.
     pub(crate) fn is_new(&self) -> bool {
         matches!(self.lock().stage, Stage::New { .. })
@@ -614,10 +390,6 @@ impl Session {
     /// Whether the registry may know of the session.
     pub(crate) fn may_be_registered(&self) -> bool {
         self.lock().attempted
-    }
-
-    fn token(&self) -> MutexGuard<'_, Token> {
-        self.token.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Flow> {
