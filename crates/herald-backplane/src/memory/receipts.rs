@@ -167,7 +167,11 @@ impl MemoryGateway {
         for Outgoing { user, place, to, keep, report } in reports {
             if *keep {
                 let record = Record::Report(report.clone());
-                state.registry.active(user, now).receipts.keep(*place, record, now.ms, limits);
+                let kept = &mut state.registry.active(user, now).receipts;
+                // Of a notice whose targets are not kept any more, nothing is.
+                if !kept.0.is_empty() {
+                    kept.keep(*place, record, now.ms, limits);
+                }
             }
             for wanted in to {
                 if state.notifiers.report(*wanted, report) {

@@ -212,7 +212,8 @@ impl GatewayPort {
 
     /// Hands reports to the notifiers that want them, and keeps those that are to be
     /// kept; in order, and with one round trip for all. A report that its notifier does
-    /// not hear is lost, and counted in the answer.
+    /// not hear is lost, and counted in the answer. Of a user of whom no notice's targets
+    /// are kept any more, since they lapsed or the user was purged, no report is.
     ///
     /// # Errors
     /// Any: some may have been heard and kept. Repeating is harmless, but what is late is

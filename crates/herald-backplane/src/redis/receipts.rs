@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use herald_core::{GatewayId, InboxLimits, NoticeId, NotifierId, Place, SessionId, UserId};
-use redis::Cmd;
+use redis::{Cmd, Value};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +12,6 @@ use super::{
     Redis,
     dispatch::Listeners,
     error::{answer, unexpected},
-    millis,
     subscription::{Listener, Subscription},
 };
 use crate::{
@@ -114,9 +113,7 @@ impl Redis {
         for Outgoing { user, place, report, .. } in reports.iter().filter(|report| report.keep) {
             let key = self.inner.keys.receipts(user);
             let add = record(&key, limits, *place, "r", &wire::encode_report(report));
-            let mut prolong = Cmd::new();
-            prolong.arg("PEXPIRE").arg(&key).arg(millis(limits.age));
-            commands.extend([(key.clone(), add), (key, prolong)]);
+            commands.push((key, add));
         }
         commands
     }
@@ -155,7 +152,7 @@ impl Redis {
         let key = self.inner.keys.receipts(user);
         let value = format!("{at_ms} {deaf}");
         let add = record(&key, &self.inner.options.inbox, place, "u", value.as_bytes());
-        if let Err(error) = self.inner.servers.rare_command::<String>(&key, add).await {
+        if let Err(error) = self.inner.servers.rare_command::<Value>(&key, add).await {
             tracing::warn!(%error, "who did not listen is not kept");
         }
     }
@@ -212,12 +209,13 @@ impl Redis {
     }
 }
 
-/// What adds a record of a notice to what is kept.
+/// What adds a record of a notice to what is kept. That lives as long as the last notice of which its
+/// targets were kept; where it has ended, or the user was purged, nothing is begun anew.
 fn record(key: &str, limits: &InboxLimits, place: Place, kind: &str, value: &[u8]) -> Cmd {
     let mut add = Cmd::new();
     add.arg("XADD")
         .arg(key)
-        .arg(&["MAXLEN", "~"])
+        .arg(&["NOMKSTREAM", "MAXLEN", "~"])
         .arg(most_kept(limits))
         .arg("*")
         .arg("n")

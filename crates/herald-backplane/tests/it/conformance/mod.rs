@@ -115,7 +115,8 @@ macro_rules! conformance {
                 targets_are_kept_with_what_names_them_and_who_listened,
                 nothing_is_kept_unless_acks_are_wanted,
                 the_newest_receipts_are_kept,
-                receipts_are_kept_for_their_time;
+                receipts_are_kept_for_their_time,
+                what_comes_after_a_purge_is_not_kept;
             retries:
                 a_retry_answers_with_the_first_one_and_tells_again,
                 a_key_is_of_one_notice_one_user_and_one_caller,

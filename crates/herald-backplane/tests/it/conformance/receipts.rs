@@ -355,3 +355,16 @@ pub(crate) async fn receipts_are_kept_for_their_time(fixture: &Fixture) {
     })
     .await;
 }
+
+pub(crate) async fn what_comes_after_a_purge_is_not_kept(fixture: &Fixture) {
+    let (notifier, gateway) = (fixture.notifier().await, fixture.gateway("gw:1").await);
+    let alice = user("alice");
+    let ask = terms(wanted(NOBODY, 1, true));
+    let place = notifier.dispatch_with(&alice, &numbered(1, 0), &ask).await.unwrap().place;
+    let acked = about(&alice, place, &report(ReceiptState::Acked, 1));
+    gateway.port.report(std::slice::from_ref(&acked)).await.unwrap();
+    assert_eq!(notifier.kept(&alice, place).await.unwrap().reports.len(), 1);
+    notifier.purge(&alice).await.unwrap();
+    gateway.port.report(&[acked]).await.unwrap();
+    assert_eq!(notifier.kept(&alice, place).await.unwrap(), Kept::default());
+}
