@@ -73,6 +73,16 @@ impl Spawn {
         self
     }
 
+    /// The same, giving way to all others for the processor (nice 19): for crowds of clients, which
+    /// have machines of their own where this is not a test.
+    #[must_use]
+    pub fn giving_way(mut self) -> Self {
+        let program = std::mem::replace(&mut self.program, "nice".into());
+        let before = ["-n", "19"].map(OsString::from).into_iter().chain([program.into()]);
+        self.args.splice(..0, before);
+        self
+    }
+
     /// With one more variable; the last one of a name counts.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {

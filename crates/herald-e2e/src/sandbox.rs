@@ -328,6 +328,20 @@ impl Sandbox {
         Script::talk(spawn, self.directory.path(), &self.common.watchdog)
     }
 
+    /// The same, of clients that [give way](Spawn::giving_way) to the services.
+    ///
+    /// # Errors
+    ///
+    /// When it was not built.
+    pub fn loadgen_giving_way(
+        &mut self,
+        args: impl IntoIterator<Item: AsRef<OsStr>>,
+    ) -> anyhow::Result<Script> {
+        let name = self.script_name("loadgen");
+        let spawn = Spawn { name, ..Spawn::ours("herald-loadgen")?.args(args).giving_way() };
+        Script::talk(spawn, self.directory.path(), &self.common.watchdog)
+    }
+
     /// Starts any other program. It is killed when what is returned is dropped.
     ///
     /// # Errors

@@ -90,9 +90,10 @@ async fn all_are_back(processes: usize, clients: usize, rate: u32) {
     for nth in 0..processes {
         let (each, prefix) = ((clients / processes).to_string(), format!("swarm-{nth}-"));
         let sources: Vec<_> = (1..=4).map(|host| format!("127.0.{}.{host}", nth + 1)).collect();
+        // Who wants to come back takes no processor from the services: that is what is looked at.
         swarms.push(
             sandbox
-                .loadgen([
+                .loadgen_giving_way([
                     "stay",
                     "--gateway",
                     &gateways.join(","),
