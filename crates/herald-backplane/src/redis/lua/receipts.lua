@@ -17,27 +17,30 @@ local LEFT_OUT = { [26] = true, [50] = true }
 
 -- A number written with 7 bits to a byte, and where what follows it begins.
 local function varint(text, at)
-  local number, factor = 0, 1
-  while true do
-    local byte = string.byte(text, at) or 0
-    number, at = number + (byte % 128) * factor, at + 1
-    if byte < 128 then return number, at end
-    factor = factor * 128
+  local number, factor, byte = 0, 1, string.byte(text, at) or 0
+  while byte >= 128 do
+    number, factor, at = number + (byte - 128) * factor, factor * 128, at + 1
+    byte = string.byte(text, at) or 0
   end
+  return number + byte * factor, at + 1
 end
 
--- An entry of sessions without what is left out.
+-- An entry of sessions without what is left out. One of its few fields is, mostly: so what is kept is
+-- cut in pieces as large as can be.
 local function told_of(session)
-  local kept, at = { string.sub(session, 1, 16) }, 17
+  local kept, from, at = '', 1, 17
   while at <= #session do
-    local from, tag, size = at, nil, nil
+    local field, tag, size = at, nil, nil
     tag, at = varint(session, at)
     size, at = varint(session, at)
     -- Length-delimited, or a number that is read by now; the registry writes no other kind.
     if tag % 8 == 2 then at = at + size end
-    if not LEFT_OUT[tag] then kept[#kept + 1] = string.sub(session, from, at - 1) end
+    if LEFT_OUT[tag] then
+      kept = kept .. string.sub(session, from, field - 1)
+      from = at
+    end
   end
-  return table.concat(kept)
+  return kept .. string.sub(session, from)
 end
 
 -- The notice is accepted whether this can be kept or not. `told` is what tell.lua gave.
