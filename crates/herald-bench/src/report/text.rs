@@ -10,7 +10,7 @@ parentheses the lowest and the highest.
 | name | what runs |
 |---|---|
 | herald-embedded | `herald dev`: one process, no Redis |
-| herald-*n* | *n* `herald-gateway`, one `herald-notifier`, Redis with `appendonly yes`, `appendfsync everysec`: each notice is stored before it is accepted, and answered with its sessions |
+| herald-*n* | *n* `herald-gateway`, one `herald-notifier`, Redis with `appendonly yes`, `appendfsync everysec`: each notice is stored before it is accepted, and answered with its sessions; gateways with the settings of mimalloc that their image has |
 | herald-traced-*n* | the same, every notice traced and all spans exported to a collector |
 | herald-sampled-*n* | the same, one notice in a hundred |
 | herald-bare-*n* | like herald-*n*, built without any span, log line or metric |

@@ -65,7 +65,10 @@ pub(super) async fn redis(
             .env("HERALD_GATEWAY_LISTEN", address.to_string())
             .env("HERALD_GATEWAY_ADMIN_LISTEN", admin.to_string())
             .env("HERALD_HANDSHAKE_RATE", UNBOUNDED)
-            .env("HERALD_MAX_CONNECTING", UNBOUNDED);
+            .env("HERALD_MAX_CONNECTING", UNBOUNDED)
+            // As in their image.
+            .env("MIMALLOC_PURGE_DELAY", "0")
+            .env("MIMALLOC_ALLOW_THP", "0");
         let spawn = auth.iter().fold(spawn, |spawn, (name, value)| spawn.env(*name, *value));
         let spawn = traces.iter().fold(spawn, |spawn, (name, value)| spawn.env(*name, value));
         system.spawn("gateway", &spawn)?;
