@@ -168,7 +168,7 @@ impl MemoryGateway {
             if *keep {
                 let record = Record::Report(report.clone());
                 let kept = &mut state.registry.active(user, now).receipts;
-                // Of a notice whose targets are not kept any more, nothing is.
+                // Where nothing is kept of the user's notices any more, no report begins it anew.
                 if !kept.0.is_empty() {
                     kept.keep(*place, record, now.ms, limits);
                 }

@@ -141,7 +141,10 @@ async fn send(lanes: &Lanes, calls: &Calls, batch: Vec<Waiting>) {
     for one in batch {
         let answer = match &mut each {
             Ok(each) => match each.next() {
-                Some(answer) => answer.map_err(Failed::Redis),
+                Some(answer) => answer.map_err(|error| {
+                    lanes.look_into(&error);
+                    Failed::Redis(error)
+                }),
                 None => Err(Failed::Late("the script did not answer for every notice".into())),
             },
             Err(failed) => Err(failed.clone()),

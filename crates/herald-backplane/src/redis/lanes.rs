@@ -160,6 +160,12 @@ impl Lanes {
         }
     }
 
+    /// What stands within an answer for one of those that a call was for: that a server writes nothing any
+    /// more is seen also where others were told something else.
+    pub(super) fn look_into(&self, error: &RedisError) {
+        self.hot.iter().for_each(|lane| lane.look_into(error));
+    }
+
     /// Sends commands that have nothing to do with each other, and gives the answer of each.
     pub(super) async fn pipeline(
         &self,

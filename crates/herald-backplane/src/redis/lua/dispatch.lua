@@ -122,7 +122,6 @@ for a = COMMON + 1, #ARGV, EACH do
   end
   k = k + (ARGV[a + 9] == '1' and 5 or 4)
 end
--- As the answer of the call, what every notice is refused for is seen by who keeps the connection too.
 if #letters == 0 and alike then return redis.error_reply(answers[1][1]) end
 
 tell_all(letters, channels)

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use futures_util::future::join_all;
-use herald_backplane::{BackplaneError, Key, Since, Terms};
+use herald_backplane::{BackplaneError, Health, Key, Since, Terms};
 use herald_core::IdempotencyKey;
 
 use super::facts::{Operator, process_of, signal};
@@ -98,6 +98,28 @@ async fn what_is_refused_of_one_touches_no_other() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_master_that_is_none_any_more_is_left_whatever_else_is_refused_with_it() {
+    let server = RedisServer::alone();
+    let fixture = Fixture::on(&server);
+    let backplane = fixture.open().await;
+    let notifier = backplane.notifier();
+    let (alice, bob) = (user("alice"), user("bob"));
+    notifier.dispatch_with(&bob, &sent("0"), &keyed()).await.unwrap();
+    let mut operator = Operator::of(&fixture).await;
+    operator.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    let (notice, terms) = (sent("1"), keyed());
+    let (written, used) = tokio::join!(
+        notifier.dispatch(&alice, &notice),
+        notifier.dispatch_with(&bob, &notice, &terms)
+    );
+    assert!(matches!(written, Err(BackplaneError::Unavailable(_))), "{written:?}");
+    assert!(matches!(used, Err(BackplaneError::KeyUsed)), "{used:?}");
+    let mut health = backplane.health();
+    let left = health.wait_for(|health| matches!(health, Health::Away(_)));
+    tokio::time::timeout(PATIENCE, left).await.expect("all lanes are replaced").unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
